@@ -1,0 +1,88 @@
+"""Self-supervised representation learning for ECG.
+
+The public names below are loaded at first use, so that ``import ssl_ecg`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ssl_ecg._version import __version__
+
+if TYPE_CHECKING:
+    from ssl_ecg.data.archive import Archive
+    from ssl_ecg.data.corpora import open_corpus
+    from ssl_ecg.data.download import download
+    from ssl_ecg.data.prepare import prepare
+    from ssl_ecg.data.readers import read_record
+    from ssl_ecg.data.record import Record
+    from ssl_ecg.data.simulate import simulate
+    from ssl_ecg.data.strips import Strips
+    from ssl_ecg.embed import embed
+    from ssl_ecg.embeddings import Embeddings, load_embeddings
+    from ssl_ecg.errors import SSLECGError
+    from ssl_ecg.knn_probe import KNNProbe
+    from ssl_ecg.linear_probe import LinearProbe
+    from ssl_ecg.models.registry import build_encoder
+    from ssl_ecg.pretraining import pretrain
+    from ssl_ecg.screen.density import DensityScreen
+    from ssl_ecg.screen.kmeans import KMeansScreen
+    from ssl_ecg.train.checkpoint import load_encoder
+
+_HOMES = {
+    "Archive": "data.archive",
+    "DensityScreen": "screen.density",
+    "Embeddings": "embeddings",
+    "KMeansScreen": "screen.kmeans",
+    "KNNProbe": "knn_probe",
+    "LinearProbe": "linear_probe",
+    "Record": "data.record",
+    "SSLECGError": "errors",
+    "Strips": "data.strips",
+    "build_encoder": "models.registry",
+    "download": "data.download",
+    "embed": "embed",
+    "load_embeddings": "embeddings",
+    "load_encoder": "train.checkpoint",
+    "open_corpus": "data.corpora",
+    "prepare": "data.prepare",
+    "pretrain": "pretraining",
+    "read_record": "data.readers",
+    "simulate": "data.simulate",
+}
+
+__all__ = [
+    "Archive",
+    "DensityScreen",
+    "Embeddings",
+    "KMeansScreen",
+    "KNNProbe",
+    "LinearProbe",
+    "Record",
+    "SSLECGError",
+    "Strips",
+    "__version__",
+    "build_encoder",
+    "download",
+    "embed",
+    "load_embeddings",
+    "load_encoder",
+    "open_corpus",
+    "prepare",
+    "pretrain",
+    "read_record",
+    "simulate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ssl_ecg' has no attribute {name!r}")
+    value = getattr(import_module(f"ssl_ecg.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

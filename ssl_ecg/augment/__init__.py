@@ -1,0 +1,1 @@
+"""Batched augmentations in torch."""

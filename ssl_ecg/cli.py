@@ -1,0 +1,214 @@
+"""The command `ssl-ecg`: every sub-command is a thin call of a documented function."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ssl_ecg._version import __version__
+from ssl_ecg.errors import SSLECGError
+
+_EPILOGUE = """\
+typical line:
+  ssl-ecg prepare ptbxl:/data/ptb-xl --out archive
+  ssl-ecg pretrain simclr --data archive --out run
+  ssl-ecg embed archive --checkpoint run --out embeddings
+  ssl-ecg probe embeddings --task superclass --out probe
+  ssl-ecg screen embeddings --archive archive --out screen
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and leave with 0, 2 (an error that says what to do) or 130 (interrupted)."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; give the exit status."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    if not hasattr(options, "call"):
+        parser.print_help()
+        return 2
+    from ssl_ecg import commands
+
+    try:
+        getattr(commands, options.call)(options)
+    except SSLECGError as error:
+        print(f"ssl-ecg: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nssl-ecg: interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 141
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of all sub-commands."""
+    parser = argparse.ArgumentParser(
+        "ssl-ecg",
+        description="Self-supervised representation learning for ECG.",
+        epilog=_EPILOGUE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"ssl-ecg {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for add in (_download, _prepare, _pretrain, _embed, _probe, _screen, _map, _demo, _recipes):
+        add(commands)
+    return parser
+
+
+def _command(commands: Any, name: str, call: str, text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    parser.set_defaults(call=call)
+    return parser
+
+
+def _quiet(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def _download(commands: Any) -> None:
+    parser = _command(commands, "download", "download_corpus", "Fetch a public corpus; resumable and checksummed.")
+    parser.add_argument("corpus", help="name of a corpus, such as ptbxl")
+    parser.add_argument("--out", type=Path, help="folder (default: the corpus's name)")
+    parser.add_argument("--base-url", help="fetch from this address instead, in the same layout")
+    parser.add_argument("--workers", type=int, default=4, help="parallel connections (default %(default)s)")
+    parser.add_argument("--only", nargs="+", metavar="PATTERN", help="only files that match, such as 'records100/*'")
+    _quiet(parser)
+
+
+def _prepare(commands: Any) -> None:
+    parser = _command(commands, "prepare", "prepare_archive", "Turn recordings into an archive for training.")
+    parser.add_argument("source", nargs="+", help="folder, or corpus:folder such as ptbxl:/data/ptb-xl")
+    parser.add_argument("--out", type=Path, required=True, metavar="ARCHIVE")
+    parser.add_argument("--fs", type=float, default=100.0, help="sampling rate [Hz] (default %(default)s)")
+    parser.add_argument("--leads", help="leads in order, such as I,II,V1 (default: the twelve standard leads)")
+    parser.add_argument(
+        "--band", nargs="+", default=["0.5", "40"], metavar="HZ",
+        help="pass band LOW HIGH [Hz], or 'none' (default 0.5 40)",
+    )  # fmt: skip
+    parser.add_argument("--workers", type=int, help="processes (default: one per core)")
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="KEY=VALUE", help="option of the corpus, such as rate=500"
+    )
+    _quiet(parser)
+
+
+def _pretrain(commands: Any) -> None:
+    parser = _command(commands, "pretrain", "pretrain_encoder", "Pretrain an encoder without labels.")
+    parser.add_argument("recipe", help="name (see 'ssl-ecg recipes list') or YAML file")
+    parser.add_argument("--data", type=Path, required=True, metavar="ARCHIVE")
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN")
+    parser.add_argument(
+        "--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help="such as train.lr=1e-3"
+    )
+    parser.add_argument("--task", help="log an online probe on this task, such as superclass")
+    _quiet(parser)
+
+
+def _embed(commands: Any) -> None:
+    parser = _command(commands, "embed", "embed_archive", "Embed every record of an archive.")
+    parser.add_argument("archive", type=Path)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--checkpoint", metavar="C", help="run folder, checkpoint folder or released name")
+    source.add_argument("--random", metavar="RECIPE", help="the untrained encoder of a recipe: the baseline")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--seed", type=int, default=0, help="of the untrained encoder")
+    _quiet(parser)
+
+
+def _probe(commands: Any) -> None:
+    parser = _command(commands, "probe", "probe_embeddings", "Measure embeddings by linear and kNN probes.")
+    parser.add_argument("embeddings", type=Path, metavar="DIR")
+    parser.add_argument("--task", required=True, help="such as superclass or cpsc9")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--baseline", type=Path, metavar="DIR", help="embeddings of the same records to compare with")
+    parser.add_argument("--train-folds", type=folds, metavar="1-8")
+    parser.add_argument("--val-folds", type=folds, metavar="9")
+    parser.add_argument("--test-folds", type=folds, metavar="10")
+    parser.add_argument("--labels", type=int, metavar="N", help="also probe with N labelled records")
+    parser.add_argument("--draws", type=int, default=10, help="draws of N labelled records (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--no-knn", action="store_true")
+
+
+def _screen(commands: Any) -> None:
+    parser = _command(commands, "screen", "screen_embeddings", "Rank recordings by how unusual they are.")
+    parser.add_argument("embeddings", type=Path, metavar="DIR")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--detector", default="kmeans", help="kmeans, dbscan, hdbscan or knn (default %(default)s)")
+    parser.add_argument("--reference", type=Path, metavar="DIR", help="embeddings of what counts as usual")
+    parser.add_argument("--archive", type=Path, help="draw the most unusual recordings from this archive")
+    parser.add_argument("--budget", type=float, default=10.0, help="alerts per 1,000 recordings (default %(default)s)")
+    parser.add_argument("--top", type=int, default=12, help="recordings drawn in the report (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def _map(commands: Any) -> None:
+    parser = _command(commands, "map", "map_embeddings", "Draw embeddings as a UMAP picture.")
+    parser.add_argument("embeddings", type=Path, metavar="DIR")
+    parser.add_argument("--out", type=Path, required=True, metavar="PICTURE", help=".png or .svg")
+    parser.add_argument("--task", help="colour by the classes of this task")
+    parser.add_argument("--scores", type=Path, metavar="PARQUET", help="scores.parquet of 'ssl-ecg screen'")
+    parser.add_argument(
+        "--colour", "--color", dest="colour", choices=("label", "cluster", "score"),
+        help="default: label with --task, score with --scores",
+    )  # fmt: skip
+    parser.add_argument("--method", choices=("umap", "pca"), default="umap")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def _demo(commands: Any) -> None:
+    text = "Do the whole line, on simulated or on your own recordings, and write a report."
+    parser = _command(commands, "demo", "run_demo", text)
+    parser.add_argument("--out", type=Path, default=Path("ssl-ecg-demo"), help="folder (default %(default)s)")
+    parser.add_argument("--data", metavar="PATH", help="your recordings: a folder, or corpus:folder")
+    parser.add_argument("--recipe", default="demo")
+    parser.add_argument("--task", help="label system for the probe (default: superclass where labels exist)")
+    parser.add_argument("--records", type=int, default=1200, help="simulated recordings (default %(default)s)")
+    parser.add_argument(
+        "--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help="such as train.steps=500"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    _quiet(parser)
+
+
+def _recipes(commands: Any) -> None:
+    parser = commands.add_parser("recipes", help="List, show, copy and check recipes.")
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    _command(actions, "list", "list_recipes", "List the recipes that come with the library.")
+    show = _command(actions, "show", "show_recipe", "Print a recipe with every default filled in.")
+    show.add_argument("recipe")
+    show.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
+    copy = _command(actions, "copy", "copy_recipe", "Copy a recipe to a file of your own.")
+    copy.add_argument("recipe")
+    copy.add_argument("target", type=Path)
+    check = _command(actions, "check", "check_recipe", "Check a recipe without running it.")
+    check.add_argument("recipe")
+    check.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
+
+
+def folds(text: str) -> tuple[int, ...]:
+    """Read folds such as "1-8" or "1,2,5-7".
+
+    Examples
+    --------
+    >>> folds("1-3,9")
+    (1, 2, 3, 9)
+    """
+    numbers: list[int] = []
+    try:
+        for part in text.split(","):
+            first, _, last = part.partition("-")
+            numbers += range(int(first), int(last or first) + 1)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of folds such as 1-8 or 1,2,9") from None
+    return tuple(numbers)

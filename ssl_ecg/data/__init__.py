@@ -1,0 +1,1 @@
+"""Records on disk, archives and strips."""

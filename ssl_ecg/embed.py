@@ -1,0 +1,193 @@
+"""Runs an encoder over an archive, batch by batch, with memory independent of the archive's size."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ssl_ecg.data.archive import Archive
+from ssl_ecg.embeddings import Embeddings, load_embeddings
+from ssl_ecg.errors import ArchiveError
+from ssl_ecg.files import write_json
+from ssl_ecg.preprocessing import Preprocessing
+from ssl_ecg.scaling import scale_strips
+
+LONGEST = 60.0
+"""Longer records are embedded in windows of this length, and their embeddings averaged [s]."""
+
+_SAVE_EVERY = 20
+"""Batches between two notes of how far the embedding has come."""
+
+
+def embed(
+    encoder: nn.Module,
+    archive: Archive,
+    *,
+    out: str | Path | None = None,
+    batch_size: int = 256,
+    progress: bool = False,
+    card: dict[str, Any] | None = None,
+) -> Embeddings:
+    """Embed every readable record of an archive.
+
+    Parameters
+    ----------
+    encoder : nn.Module
+        (batch, lead, time) -> (batch, dim), with `.dim` and `.preprocessing`; put in evaluation mode.
+    archive : Archive
+        At the encoder's rate, leads and filter.
+    out : path, optional
+        Folder for `embeddings.npy` and `index.parquet`. With it the vectors are written as they come, an
+        interrupted call goes on where it stopped, and the result is memory-mapped.
+    batch_size : int
+    progress : bool
+    card : dict, optional
+        Kept with the embeddings: which checkpoint they come from.
+
+    Returns
+    -------
+    Embeddings
+        float32 (record, dim) and the archive's index, in the same order.
+
+    Raises
+    ------
+    CheckpointError
+        If rate, leads or filter do not fit.
+    ArchiveError
+        If `out` cannot be written.
+    """
+    preprocessing: Preprocessing = encoder.preprocessing  # type: ignore[assignment]
+    preprocessing.check_archive(archive)
+    dim = int(encoder.dim)  # type: ignore[arg-type]
+    origin = {**(card or {}), "archive": archive.fingerprint, "encoder": weights_fingerprint(encoder)}
+    encoder.eval()
+    if out is None:
+        vectors = np.empty((len(archive), dim), np.float32)
+        for rows, z in _batches(encoder, archive, 0, batch_size, progress):
+            vectors[rows] = z
+        return Embeddings(vectors, lambda: archive.index, origin)
+    folder = Path(out)
+    try:
+        _embed_to(folder, encoder, archive, batch_size, progress, origin)
+    except OSError as error:
+        remedy = "free space or choose another --out; the call goes on where it stopped"
+        raise ArchiveError(str(folder), f"cannot be written ({error.strerror})", remedy) from error
+    return load_embeddings(folder, mmap=True)
+
+
+def _embed_to(
+    folder: Path, encoder: nn.Module, archive: Archive, batch_size: int, progress: bool, origin: dict[str, Any]
+) -> None:
+    """Write vectors into a partial file, noting every now and then how far it has come."""
+    folder.mkdir(parents=True, exist_ok=True)
+    part, note = folder / "embeddings.part", folder / "embeddings.part.json"
+    done = _resume_at(part, note, origin)
+    shape = (len(archive), int(encoder.dim))  # type: ignore[arg-type]
+    vectors = np.lib.format.open_memmap(part, "r+" if done else "w+", np.float32, shape)
+    for number, (rows, z) in enumerate(_batches(encoder, archive, done, batch_size, progress)):
+        vectors[rows] = z
+        if number % _SAVE_EVERY == _SAVE_EVERY - 1:
+            vectors.flush()
+            write_json(note, {"done": rows.stop, "origin": origin})
+    vectors.flush()
+    del vectors
+    archive.export_index(folder / "index.parquet")
+    write_json(folder / "embeddings.json", {**origin, "format": 1, "shape": shape})
+    os.replace(part, folder / "embeddings.npy")
+    note.unlink(missing_ok=True)
+
+
+def _resume_at(part: Path, note: Path, origin: dict[str, Any]) -> int:
+    """Give the row to go on at: zero unless the partial file comes from the same encoder and archive."""
+    try:
+        state = json.loads(note.read_text(encoding="utf-8"))
+        return int(state["done"]) if part.is_file() and state["origin"] == origin else 0
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+
+
+def _batches(
+    encoder: nn.Module, archive: Archive, start: int, batch_size: int, progress: bool
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Embed consecutive rows; give (rows, vectors)."""
+    bar = tqdm(total=len(archive), initial=start, unit="record", desc="embed", disable=not progress)
+    with bar, torch.inference_mode():
+        for first in range(start, len(archive), batch_size):
+            rows = slice(first, min(first + batch_size, len(archive)))
+            yield rows, _embed_rows(encoder, archive, np.arange(rows.start, rows.stop))
+            bar.update(rows.stop - rows.start)
+
+
+def _embed_rows(encoder: nn.Module, archive: Archive, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Embed some records: those of one length together, long ones window by window."""
+    lengths = archive.n_samples[rows]
+    longest = round(LONGEST * archive.fs)
+    out = np.empty((len(rows), int(encoder.dim)), np.float32)  # type: ignore[arg-type]
+    for length in np.unique(lengths):
+        members = np.flatnonzero(lengths == length)
+        if length <= longest:
+            out[members] = embed_signal(encoder, archive.read_batch(rows[members]))
+        else:
+            for member in members:
+                out[member] = _embed_long(encoder, archive, int(rows[member]), int(length), longest)
+    return out
+
+
+def _embed_long(encoder: nn.Module, archive: Archive, row: int, length: int, window: int) -> NDArray[np.float32]:
+    """Average over windows, each weighted by its length, reading one at a time."""
+    total = np.zeros(int(encoder.dim), np.float64)  # type: ignore[arg-type]
+    for start in range(0, length, window):
+        samples = min(window, length - start)
+        total += samples * embed_signal(encoder, archive.read_window(row, start, samples)[None])[0]
+    return (total / length).astype(np.float32)
+
+
+def embed_signal(encoder: nn.Module, signal: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Embed strips of one length.
+
+    Parameters
+    ----------
+    encoder : nn.Module
+        In evaluation mode.
+    signal : float32 array (batch, lead, time) [mV]
+        At the encoder's rate, leads and filter; NaN counts as zero.
+
+    Returns
+    -------
+    float32 array (batch, dim)
+    """
+    device = next((p.device for p in encoder.parameters()), torch.device("cpu"))
+    preprocessing: Preprocessing = encoder.preprocessing  # type: ignore[assignment]
+    with torch.inference_mode(), _autocast(device):
+        x = torch.from_numpy(signal).to(device)
+        if bool(torch.isnan(x.sum())):
+            x = torch.nan_to_num(x)
+        z: Tensor = encoder(scale_strips(x, preprocessing.scale))
+    vectors: NDArray[np.float32] = z.float().cpu().numpy()
+    return vectors
+
+
+def _autocast(device: torch.device) -> Any:
+    """Full precision on the processor, so that embeddings are the same on every machine; bfloat16 on a GPU."""
+    return torch.autocast(device.type, torch.bfloat16) if device.type == "cuda" else nullcontext()
+
+
+def weights_fingerprint(encoder: nn.Module) -> str:
+    """Give the SHA-256 over names and values of an encoder's weights."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for name, value in sorted(encoder.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(value.detach().cpu().float().numpy()).tobytes())
+    return digest.hexdigest()

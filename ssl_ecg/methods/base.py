@@ -1,0 +1,70 @@
+"""What every pretraining method shares: the contract and one gate for bad batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from ssl_ecg.augment.views import Views
+from ssl_ecg.errors import SignalError
+
+Batch = Mapping[str, Tensor]
+"""One batch of strips: "signal" (batch, lead, time), "lead_mask" (batch, lead), "row" and "patient" (batch,)."""
+
+
+@runtime_checkable
+class Method(Protocol):
+    """A pretraining method: an encoder, whatever is thrown away afterwards, and a loss.
+
+    The signal of a batch has already been scaled as `encoder.preprocessing` says.
+    """
+
+    encoder: nn.Module
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Give the scalar to minimise."""
+
+
+def gate(batch: Batch, *, at_least: int = 1) -> Tensor:
+    """Give the signal of a batch, or refuse what would train on nonsense.
+
+    Losses of pairs misbehave at the edges without an error (a batch of one, NaN), so all methods ask here.
+
+    Raises
+    ------
+    SignalError
+        If the batch is too small or not finite.
+    """
+    signal = batch["signal"]
+    if signal.ndim != 3:
+        raise SignalError("batch", f"signal has shape {tuple(signal.shape)}", "give (batch, lead, time)")
+    if signal.shape[0] < at_least:
+        remedy = "raise the batch size or use more records"
+        raise SignalError("batch", f"{signal.shape[0]} strips, the method needs {at_least}", remedy)
+    if not bool(torch.isfinite(signal.sum())):
+        raise SignalError("batch", "the signal has NaN or infinite samples", "read it through an archive and Strips")
+    return signal
+
+
+def contrast(
+    encoder: nn.Module,
+    projector: nn.Module,
+    views: Views,
+    criterion: Callable[[Tensor, Tensor], Tensor],
+    signal: Tensor,
+    lead_mask: Tensor | None,
+) -> Tensor:
+    """Augment, encode and project two views, and compare them.
+
+    Both views pass the encoder together, so that batch statistics span them. Only the encoder runs in the
+    precision of the trainer: augmentation, projector and loss lose too much in bfloat16.
+    """
+    with torch.autocast(signal.device.type, enabled=False):
+        pair = torch.cat(views(signal, lead_mask))
+    embeddings = encoder(pair)
+    with torch.autocast(signal.device.type, enabled=False):
+        first, second = projector(embeddings.float()).chunk(2)
+        return criterion(first, second)

@@ -1,0 +1,61 @@
+"""SimCLR: two views of a strip attract, views of different strips repel."""
+
+from __future__ import annotations
+
+from lightly.loss import NTXentLoss
+from lightly.models.modules.heads import SimCLRProjectionHead
+from torch import Tensor, nn
+
+from ssl_ecg.augment.views import Views
+from ssl_ecg.methods.base import Batch, contrast, gate
+
+
+class SimCLR(nn.Module):
+    """Normalised temperature-scaled cross-entropy between two augmented views.
+
+    Parameters
+    ----------
+    encoder : nn.Module
+        Strips to embeddings, with `.dim`.
+    views : Views
+        Makes two augmented views of a batch.
+    hidden_dim, out_dim : int
+        Width of the projector's hidden layers and of its output.
+    layers : int
+        Layers of the projector.
+    temperature : float
+        Small: hard negatives dominate; large: the embedding is spread more evenly.
+
+    References
+    ----------
+    Chen et al. 2020, arXiv 2002.05709, eq. 1.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        views: Views,
+        *,
+        hidden_dim: int = 512,
+        out_dim: int = 128,
+        layers: int = 2,
+        temperature: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.views = views
+        self.projector = SimCLRProjectionHead(int(encoder.dim), hidden_dim, out_dim, num_layers=layers)  # type: ignore[arg-type]
+        self.criterion = NTXentLoss(temperature=temperature)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Contrast two views of every strip.
+
+        Raises
+        ------
+        SignalError
+            If the batch has fewer than two strips or is not finite.
+        """
+        signal = gate(batch, at_least=2)
+        return contrast(
+            self.encoder, self.projector, self.views, self.criterion, signal, batch.get("lead_mask")
+        )

@@ -1,0 +1,100 @@
+"""Multi-scale convolutional encoder: the small, quick default."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ssl_ecg.errors import SignalError
+from ssl_ecg.models.layers import MultiScaleConv, ResidualBlock
+from ssl_ecg.preprocessing import Preprocessing
+
+
+class Conv1DEncoder(nn.Module):
+    """Stem, residual stages that halve the time axis, and pooling over time.
+
+    Parameters
+    ----------
+    n_leads : int
+    widths : sequence of int
+        Feature maps of the stem and of each stage.
+    stem_kernels, kernels : sequence of odd int
+        Kernel lengths that run side by side in the stem and in every later convolution [samples].
+    blocks : int
+        Residual blocks per stage.
+    separable : bool
+        Depthwise separable convolutions: fewer weights, for small devices.
+    pool : {"mean", "max", "meanmax"}
+        Pooling over time; "meanmax" joins both and doubles `dim`.
+
+    Attributes
+    ----------
+    dim : int
+        Length of an embedding.
+    n_leads : int
+    preprocessing : Preprocessing
+        What the input must have gone through.
+
+    Examples
+    --------
+    >>> encoder = Conv1DEncoder(widths=(8, 16))
+    >>> encoder(torch.zeros(2, 12, 250)).shape
+    torch.Size([2, 16])
+    """
+
+    def __init__(
+        self,
+        *,
+        n_leads: int = 12,
+        widths: Sequence[int] = (32, 64, 128, 256),
+        stem_kernels: Sequence[int] = (15,),
+        kernels: Sequence[int] = (7,),
+        blocks: int = 1,
+        separable: bool = False,
+        pool: Literal["mean", "max", "meanmax"] = "mean",
+    ) -> None:
+        super().__init__()
+        if len(widths) < 2 or any(kernel % 2 == 0 for kernel in (*stem_kernels, *kernels)):
+            problem = f"widths {tuple(widths)}, kernels {tuple(stem_kernels)} and {tuple(kernels)}"
+            raise SignalError("conv1d", problem, "give at least two widths and odd kernel lengths")
+        if pool not in ("mean", "max", "meanmax"):
+            raise SignalError("conv1d", f"unknown pool {pool!r}", "choose mean, max or meanmax")
+        self.n_leads = n_leads
+        self.pool = pool
+        self.preprocessing = Preprocessing()
+        self.stem = nn.Sequential(
+            MultiScaleConv(n_leads, widths[0], stem_kernels, stride=2),
+            nn.BatchNorm1d(widths[0]),
+            nn.ReLU(inplace=True),
+        )
+        stages: list[nn.Module] = []
+        for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):
+            for block in range(blocks):
+                first = block == 0
+                stages.append(
+                    ResidualBlock(
+                        n_in if first else n_out, n_out, kernels, stride=2 if first else 1, separable=separable
+                    )
+                )
+        self.stages = nn.Sequential(*stages)
+        self.n_features = widths[-1]
+        self.stride = 2 ** len(widths)
+        self.dim = widths[-1] * (2 if pool == "meanmax" else 1)
+
+    def forward_features(self, x: Float[Tensor, "batch lead time"]) -> Float[Tensor, "batch feature step"]:
+        """Give the feature map before pooling; ``step = ceil(time / stride)``."""
+        features: Tensor = self.stages(self.stem(x))
+        return features
+
+    def forward(self, x: Float[Tensor, "batch lead time"]) -> Float[Tensor, "batch dim"]:
+        """Embed strips of any length."""
+        features = self.forward_features(x)
+        if self.pool == "mean":
+            return features.mean(dim=2)
+        if self.pool == "max":
+            return features.amax(dim=2)
+        return torch.cat([features.mean(dim=2), features.amax(dim=2)], dim=1)

@@ -1,0 +1,84 @@
+"""Building blocks of the convolutional encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class MultiScaleConv(nn.Module):
+    """Parallel convolutions of several kernel lengths, their outputs joined.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+        Feature maps in and out; the outputs are shared out evenly over the kernels.
+    kernels : sequence of odd int
+        Kernel lengths [samples].
+    stride : int
+    separable : bool
+        Depthwise separable: each kernel filters its share of the inputs one by one, then a convolution of
+        length 1 mixes them (Chollet 2017, arXiv 1610.02357).
+
+    References
+    ----------
+    Several temporal scales side by side: Ismail Fawaz et al. 2020, InceptionTime, doi 10.1007/s10618-020-00710-y.
+    """
+
+    def __init__(
+        self, n_in: int, n_out: int, kernels: Sequence[int], *, stride: int = 1, separable: bool = False
+    ) -> None:
+        super().__init__()
+        shared = n_in if separable else n_out
+        self.shares = [shared // len(kernels) + (k < shared % len(kernels)) for k in range(len(kernels))]
+        self.separable = separable
+        self.scales = nn.ModuleList(
+            nn.Conv1d(
+                share if separable else n_in, share, kernel, stride, kernel // 2,
+                groups=share if separable else 1, bias=False,
+            )
+            for share, kernel in zip(self.shares, kernels, strict=True)
+        )  # fmt: skip
+        self.mix = nn.Conv1d(n_in, n_out, 1, bias=False) if separable else nn.Identity()
+
+    def forward(self, x: Float[Tensor, "batch n_in time"]) -> Float[Tensor, "batch n_out step"]:
+        """Convolve; ``step = ceil(time / stride)``."""
+        if self.separable:
+            parts = [conv(part) for conv, part in zip(self.scales, x.split(self.shares, dim=1), strict=True)]
+        else:
+            parts = [conv(x) for conv in self.scales]
+        out: Tensor = self.mix(torch.cat(parts, dim=1) if len(parts) > 1 else parts[0])
+        return out
+
+
+class ResidualBlock(nn.Module):
+    """Two multi-scale convolutions with batch normalisation and a shortcut.
+
+    References
+    ----------
+    He et al. 2016, doi 10.1109/CVPR.2016.90; the shortcut averages before its 1x1 convolution, as in
+    He et al. 2019 (ResNet-D, doi 10.1109/CVPR.2019.00065).
+    """
+
+    def __init__(
+        self, n_in: int, n_out: int, kernels: Sequence[int], *, stride: int = 1, separable: bool = False
+    ) -> None:
+        super().__init__()
+        self.conv1 = MultiScaleConv(n_in, n_out, kernels, stride=stride, separable=separable)
+        self.norm1 = nn.BatchNorm1d(n_out)
+        self.conv2 = MultiScaleConv(n_out, n_out, kernels, separable=separable)
+        self.norm2 = nn.BatchNorm1d(n_out)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride > 1 or n_in != n_out:
+            pool = nn.AvgPool1d(stride, stride, ceil_mode=True) if stride > 1 else nn.Identity()
+            self.shortcut = nn.Sequential(pool, nn.Conv1d(n_in, n_out, 1, bias=False), nn.BatchNorm1d(n_out))
+
+    def forward(self, x: Float[Tensor, "batch n_in time"]) -> Float[Tensor, "batch n_out step"]:
+        """Apply the block."""
+        y = F.relu(self.norm1(self.conv1(x)), inplace=True)
+        y = self.norm2(self.conv2(y))
+        return F.relu(y + self.shortcut(x), inplace=True)

@@ -1,0 +1,225 @@
+"""Pretraining from a recipe: the whole line from an archive to a run folder."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ssl_ecg.data.archive import Archive
+from ssl_ecg.errors import CheckpointError, RecipeError
+from ssl_ecg.files import write_json, write_whole
+from ssl_ecg.recipes import dump_recipe, load_recipe
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ssl_ecg.data.strips import Strips
+    from ssl_ecg.train.monitor import Probe
+
+_PROBED = 2000
+"""Labelled records that the online probe looks at, at most."""
+
+
+def pretrain(
+    recipe: str | Path | Mapping[str, Any],
+    archive: Archive | str | Path,
+    out: str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    task: str | None = None,
+    progress: bool = True,
+) -> Path:
+    """Pretrain an encoder without labels.
+
+    Parameters
+    ----------
+    recipe : str, Path or mapping
+        A name such as "simclr", a YAML file, or its content.
+    archive : Archive or path
+        As `prepare` made it.
+    out : path
+        Run folder. A run that was stopped there goes on exactly where it was.
+    overrides : sequence of str
+        Such as ``"train.steps=500"``.
+    task : str, optional
+        Name of a task; an online probe then logs its macro AUROC on the training data. It never trains the
+        encoder.
+    progress : bool
+
+    Returns
+    -------
+    Path
+        The run folder: `recipe.yaml`, `log.csv`, `last.ckpt` and `encoder/` (weights and card).
+
+    Raises
+    ------
+    RecipeError, ArchiveError, CheckpointError
+        As the recipe, the archive or a state found in `out` demand.
+    """
+    bound = load_recipe(recipe, overrides)
+    archive = archive if isinstance(archive, Archive) else Archive(archive)
+    out = Path(out)
+    _claim(out, bound, archive)
+
+    from ssl_ecg.train.checkpoint import save_encoder
+    from ssl_ecg.train.fit import fit, monitored_strips, settle_norms
+    from ssl_ecg.train.selection import open_strips
+
+    strips = open_strips(archive, **bound["data"])
+    method = build_method(bound, archive)
+    probe = online_probe(archive, strips, task) if task else None
+    fit(method, strips, out, progress=progress, probe=probe, **bound["train"])  # type: ignore[arg-type]
+    encoder: nn.Module = method.encoder  # type: ignore[assignment]
+    settle_norms(encoder, monitored_strips(strips, method))  # type: ignore[arg-type]
+    save_encoder(encoder, out / "encoder", architecture=bound["encoder"], card=_card(bound, archive, strips))
+    return out
+
+
+def build_method(recipe: Mapping[str, Any], archive: Archive) -> nn.Module:
+    """Build the untrained encoder, the views and the method of a bound recipe; weights drawn from its seed."""
+    import torch
+
+    from ssl_ecg.augment.views import Views, build_chain
+    from ssl_ecg.methods.registry import METHODS
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe["train"]["seed"])
+        encoder = untrained_encoder(recipe, archive)
+        arguments = {key: value for key, value in recipe["method"].items() if key != "name"}
+        if "views" in recipe:
+            options = dict(recipe["views"])
+            chain = build_chain(options.pop("transforms"), fs=archive.fs, leads=archive.leads)
+            arguments["views"] = Views(chain.transforms, **options)
+        return METHODS[recipe["method"]["name"]](encoder, **arguments)
+
+
+def untrained_encoder(recipe: Mapping[str, Any], archive: Archive) -> nn.Module:
+    """Build a recipe's encoder for an archive, with weights from torch's present state.
+
+    Raises
+    ------
+    RecipeError
+        If the encoder takes another number of leads than the archive has.
+    """
+    from ssl_ecg.models.registry import build_encoder
+    from ssl_ecg.preprocessing import Preprocessing
+
+    arguments = dict(recipe["encoder"])
+    encoder = build_encoder(arguments.pop("name"), **arguments)
+    if encoder.n_leads != len(archive.leads):
+        problem = f"takes {encoder.n_leads} leads, the archive has {len(archive.leads)}"
+        raise RecipeError("encoder.n_leads", problem, f"--set encoder.n_leads={len(archive.leads)}")
+    data = recipe["data"]
+    encoder.preprocessing = Preprocessing(  # type: ignore[assignment]
+        archive.fs, archive.leads, archive.band, data["scale"], data["seconds"]
+    )
+    return encoder
+
+
+def random_encoder(recipe: str | Path | Mapping[str, Any], archive: Archive, *, seed: int = 0) -> nn.Module:
+    """Build a recipe's encoder without training it: the baseline of every table.
+
+    Its batch normalisation is settled on the same strips as that of a trained one.
+    """
+    import torch
+
+    from ssl_ecg.scaling import scale_strips
+    from ssl_ecg.train.fit import settle_norms
+    from ssl_ecg.train.selection import open_strips
+
+    bound = load_recipe(recipe)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        encoder = untrained_encoder(bound, archive)
+        strips = open_strips(archive, **bound["data"])
+        rows = np.linspace(0, len(strips) - 1, min(512, len(strips))).astype(int).tolist()
+        signal = strips.__getitems__(rows)["signal"]
+    settle_norms(encoder, scale_strips(signal, bound["data"]["scale"]))
+    return encoder
+
+
+def online_probe(archive: Archive, strips: Strips, task: str) -> Probe:
+    """Make the function that the monitor calls: encoder -> macro AUROC of a probe on the training records.
+
+    Records are split by patient: three in four train the probe, one in four measures it.
+    """
+    from ssl_ecg.embed import embed_signal
+    from ssl_ecg.evaluate.metrics import macro_auroc
+    from ssl_ecg.linear_probe import LinearProbe
+    from ssl_ecg.tasks import get_task
+
+    index = archive.index.iloc[strips.rows]
+    labels, known = get_task(task).labels(list(index["codes"]))
+    chosen = np.flatnonzero(known)[:: max(1, int(known.sum()) // _PROBED)]
+    patients = index["patient_id"].to_numpy()[chosen]
+    order = np.unique(patients, return_inverse=True)[1]
+    held_out = order % 4 == 0
+    signal = np.stack([batch for batch in _signals(strips, chosen)])
+
+    def probe(encoder: nn.Module) -> float:
+        z = np.concatenate([embed_signal(encoder, part) for part in np.array_split(signal, -(-len(signal) // 256))])
+        y = labels[chosen]
+        fitted = LinearProbe(C=0.01).fit(z[~held_out], y[~held_out])
+        return float(macro_auroc(y[held_out], fitted.predict_proba(z[held_out])))
+
+    return probe
+
+
+def _signals(strips: Strips, chosen: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        signal: np.ndarray[Any, np.dtype[np.float32]] = strips.__getitems__(chosen.tolist())["signal"].numpy()
+    return signal
+
+
+def _claim(out: Path, recipe: Mapping[str, Any], archive: Archive) -> None:
+    """Take a run folder, or make sure that the run in it is this one."""
+    text = dump_recipe(recipe)
+    note = {"archive": archive.fingerprint, "versions": versions()}
+    file = out / "recipe.yaml"
+    if file.is_file():
+        if file.read_text(encoding="utf-8") != text:
+            remedy = "choose another --out, or repeat the recipe and overrides kept in its recipe.yaml"
+            raise CheckpointError(str(out), "holds a run of another recipe", remedy)
+        return
+    if (out / "last.ckpt").exists():
+        raise CheckpointError(str(out), "holds a run without its recipe.yaml", "choose another --out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(str(out), f"cannot be made ({error.strerror})", "choose another --out") from None
+    write_json(out / "run.json", note)
+    write_whole(file, lambda f: f.write(text.encode()))
+
+
+def versions() -> dict[str, str]:
+    """Give the versions of what figures depend on."""
+    names = ("ssl_ecg", "torch", "lightly", "numpy", "scipy", "scikit-learn")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def _card(recipe: Mapping[str, Any], archive: Archive, strips: Strips) -> dict[str, Any]:
+    """Say what the encoder was pretrained on and how."""
+    seen = archive.index.iloc[strips.rows]
+    by_corpus = {
+        str(corpus): {
+            "records": len(part),
+            "folds": sorted(int(fold) for fold in part["fold"].dropna().unique()),
+        }
+        for corpus, part in seen.groupby("corpus")
+    }
+    return {
+        "recipe": dict(recipe),
+        "pretrained_on": {"archive": archive.fingerprint, "records": len(seen), "corpora": by_corpus},
+        "sources": archive.sources,
+        "versions": versions(),
+        "hardware": f"{platform.machine()}, {os.cpu_count()} logical processors",
+    }

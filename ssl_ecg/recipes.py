@@ -1,0 +1,304 @@
+"""Recipes: YAML bound to the signatures of the classes and functions they configure.
+
+A recipe has five sections: `encoder` and `method` (a name and the keyword arguments of its class), `views`
+(the arguments of `Views`; its transforms are names with arguments), `data` (the arguments of `open_strips`)
+and `train` (those of `fit`). No parameter is declared anywhere but in those signatures.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ssl_ecg.errors import RecipeError
+
+SECTIONS = ("about", "encoder", "views", "method", "data", "train")
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads 1e-3 as a number, which PyYAML's own rules do not, and refuses a key given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = {key for key in keys if keys.count(key) > 1}
+        if twice:
+            problem = f"key {sorted(map(str, twice))[0]!r} is given twice"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+0123456789."),
+)
+
+
+def list_recipes() -> dict[str, Path]:
+    """Give the recipes that come with the library, by name such as "pretrain/simclr"."""
+    package = Path(str(files("ssl_ecg")))
+    for root in (package / "_recipes", package.parent / "recipes"):
+        if root.is_dir():
+            return {str(p.relative_to(root).with_suffix("")): p for p in sorted(root.glob("*/*.yaml"))}
+    return {}
+
+
+def find_recipe(name_or_path: str | Path) -> Path:
+    """Give the file of a recipe, from its path, its full name, or the part after the slash if it is unique.
+
+    Raises
+    ------
+    RecipeError
+        If there is none, with the nearest name.
+    """
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    shipped = list_recipes()
+    name = str(name_or_path)
+    if name in shipped:
+        return shipped[name]
+    short = [full for full in shipped if full.split("/")[-1] == name]
+    if len(short) == 1:
+        return shipped[short[0]]
+    raise RecipeError(name, "no such recipe", nearest(name, [*shipped, *(full.split("/")[-1] for full in shipped)]))
+
+
+def load_recipe(name_or_path: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Read a recipe, apply overrides and bind it: every key known, every value of its type, defaults filled in.
+
+    Parameters
+    ----------
+    name_or_path : str, Path or mapping
+        A name out of `list_recipes`, a YAML file, or its content.
+    overrides : sequence of str
+        Such as ``"train.lr=1e-3"``; a list's items are addressed by number, ``"views.transforms.0.p=1"``.
+
+    Returns
+    -------
+    dict
+        Complete and plain; loading it again gives the same.
+
+    Raises
+    ------
+    RecipeError
+        If it cannot be read, a key is unknown (with the nearest name), or a value has the wrong type.
+    """
+    if isinstance(name_or_path, Mapping):
+        raw: Any = {section: name_or_path[section] for section in name_or_path}
+        where = "recipe"
+    else:
+        path = find_recipe(name_or_path)
+        raw, where = _parse_file(path), str(name_or_path)
+    if not isinstance(raw, dict):
+        raise RecipeError(where, "is not a mapping of sections", f"start from one of: {', '.join(list_recipes())}")
+    raw = _copy(raw)
+    for override in overrides:
+        _apply(raw, override)
+    return bind_recipe(raw, where)
+
+
+def bind_recipe(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Bind all sections to their signatures; raises as `load_recipe` does."""
+    from ssl_ecg.augment.transforms import TRANSFORMS
+    from ssl_ecg.augment.views import Views
+    from ssl_ecg.train.selection import open_strips
+    from ssl_ecg.methods.registry import METHODS
+    from ssl_ecg.models.registry import ENCODERS
+    from ssl_ecg.train.fit import fit
+
+    for key in raw:
+        if key not in SECTIONS:
+            raise RecipeError(where, f"unknown section {key!r}", nearest(key, SECTIONS))
+    about = raw.get("about", "")
+    if not isinstance(about, str):
+        raise RecipeError(f"{where}: about", "is not a text", "describe the recipe in a sentence")
+    bound: dict[str, Any] = {
+        "about": about,
+        "encoder": _bind_named(ENCODERS, raw.get("encoder"), f"{where}: encoder", ()),
+        "method": _bind_named(METHODS, raw.get("method"), f"{where}: method", ("encoder", "views")),
+        "data": bind(open_strips, raw.get("data") or {}, f"{where}: data", skip=("archive",)),
+        "train": bind(fit, raw.get("train") or {}, f"{where}: train", skip=_FIT_SKIPS),
+    }
+    if "views" in inspect.signature(METHODS[bound["method"]["name"]]).parameters:
+        bound["views"] = _bind_views(raw.get("views") or {}, f"{where}: views")
+    elif raw.get("views"):
+        problem = f"method {bound['method']['name']!r} makes no views"
+        raise RecipeError(f"{where}: views", problem, "take the section out")
+    return bound
+
+
+def _bind_views(values: Any, where: str) -> dict[str, Any]:
+    """Bind the arguments of `Views`; rate and leads of its transforms come from the archive."""
+    from ssl_ecg.augment.transforms import TRANSFORMS
+    from ssl_ecg.augment.views import Views
+
+    if not isinstance(values, Mapping):
+        raise RecipeError(where, f"is {values!r}, not a mapping", "give it as indented 'key: value' lines")
+    rest = {key: value for key, value in values.items() if key != "transforms"}
+    bound = bind(Views, rest, where, skip=("transforms", "n_views"))
+    steps = values.get("transforms") or []
+    if not isinstance(steps, list):
+        raise RecipeError(f"{where}.transforms", "is not a list", "begin each transform with '- name:'")
+    bound["transforms"] = [
+        _bind_named(TRANSFORMS, step, f"{where}.transforms.{k}", ("fs", "leads")) for k, step in enumerate(steps)
+    ]
+    return bound
+
+
+_FIT_SKIPS = ("method", "strips", "out", "progress", "probe")
+
+
+def bind(target: Callable[..., Any], values: Any, where: str, *, skip: Sequence[str] = ()) -> dict[str, Any]:
+    """Check values against a signature with jsonargparse, and fill in the defaults.
+
+    Raises
+    ------
+    RecipeError
+        If a key is unknown, missing, or a value has the wrong type.
+    """
+    from jsonargparse import ArgumentParser
+
+    if not isinstance(values, Mapping):
+        raise RecipeError(where, f"is {values!r}, not a mapping", "give it as indented 'key: value' lines")
+    known = [name for name in inspect.signature(target).parameters if name not in skip]
+    for key in values:
+        if key not in known:
+            raise RecipeError(f"{where}.{key}", "unknown key", nearest(str(key), known))
+    parser = ArgumentParser(exit_on_error=False)
+    if inspect.isclass(target):
+        parser.add_class_arguments(target, "it", skip=set(skip), fail_untyped=False)
+    else:
+        parser.add_function_arguments(target, "it", skip=set(skip), fail_untyped=False)
+    try:
+        namespace = parser.parse_object({"it": dict(values)})
+    except Exception as error:
+        raise RecipeError(where, _shorten(str(error)), "see the docstring of " + target.__qualname__) from None
+    bound = namespace.as_dict().get("it", {})
+    return {name: bound[name] for name in known if name in bound}
+
+
+def _bind_named(registry: Mapping[str, type], values: Any, where: str, skip: Sequence[str]) -> dict[str, Any]:
+    """Bind a section that holds a name and the arguments of the class of that name."""
+    if isinstance(values, str):
+        values = {"name": values}
+    if not isinstance(values, Mapping) or not isinstance(values.get("name"), str):
+        raise RecipeError(where, "has no name", f"give 'name:' with one of {', '.join(registry)}")
+    name = values["name"]
+    if name not in registry:
+        raise RecipeError(f"{where}.name", f"unknown {name!r}", nearest(name, list(registry)))
+    arguments = {key: value for key, value in values.items() if key != "name"}
+    return {"name": name, **bind(registry[name], arguments, where, skip=skip)}
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """Give a hint: the nearest known name, or all of them.
+
+    Examples
+    --------
+    >>> nearest("stepps", ["steps", "seed"])
+    "did you mean 'steps'?"
+    """
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(known)}"
+
+
+def dump_recipe(recipe: Mapping[str, Any]) -> str:
+    """Write a recipe as YAML."""
+    return yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True, width=100)
+
+
+def read_about(path: Path) -> str:
+    """Give the first line of what a recipe says of itself; empty if it cannot be read."""
+    try:
+        content = _parse_file(path)
+    except RecipeError:
+        return ""
+    about = content.get("about", "") if isinstance(content, dict) else ""
+    return str(about).strip().split("\n")[0]
+
+
+def copy_recipe(name: str | Path, target: str | Path) -> Path:
+    """Copy a recipe to a file of one's own.
+
+    Raises
+    ------
+    RecipeError
+        If the file is there already or cannot be written.
+    """
+    source, target = find_recipe(name), Path(target)
+    if target.is_dir():
+        target = target / source.name
+    try:
+        with open(target, "x", encoding="utf-8") as file:
+            file.write(source.read_text(encoding="utf-8"))
+    except FileExistsError:
+        raise RecipeError(str(target), "is there already", "choose another name") from None
+    except OSError as error:
+        raise RecipeError(str(target), f"cannot be written ({error.strerror})", "choose another folder") from None
+    return target
+
+
+def _parse_file(path: Path) -> Any:
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(str(path), f"cannot be read ({error})", "give a YAML file") from None
+    except yaml.YAMLError as error:
+        raise RecipeError(str(path), "is not valid YAML: " + _shorten(str(error)), "mend the line named") from None
+
+
+def _apply(recipe: dict[str, Any], override: str) -> None:
+    """Set one value in place."""
+    path, equals, text = override.partition("=")
+    keys = path.strip().split(".")
+    if not equals or not all(keys) or len(keys) < 2:
+        raise RecipeError(f"--set {override}", "is not section.key=value", "for example --set train.lr=1e-3")
+    try:
+        value = yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {override}", "the value is not valid YAML: " + _shorten(str(error)), "quote it") from None
+    place: Any = recipe
+    for key in keys[:-1]:
+        place = _step(place, key, override)
+    if isinstance(place, list):
+        place[_number(place, keys[-1], override)] = value
+    else:
+        place[keys[-1]] = value
+
+
+def _step(place: Any, key: str, override: str) -> Any:
+    if isinstance(place, list):
+        return place[_number(place, key, override)]
+    inner = place.setdefault(key, {})
+    if isinstance(inner, str):
+        inner = place[key] = {"name": inner}
+    if not isinstance(inner, dict | list):
+        raise RecipeError(f"--set {override}", f"{key!r} holds a value, not a section", "leave out what follows it")
+    return inner
+
+
+def _number(place: list[Any], key: str, override: str) -> int:
+    if not key.isdigit() or int(key) >= len(place):
+        raise RecipeError(f"--set {override}", f"no item {key!r} in a list of {len(place)}", "count from 0")
+    return int(key)
+
+
+def _copy(value: Any) -> Any:
+    """Copy nested dicts and lists."""
+    if isinstance(value, Mapping):
+        return {key: _copy(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_copy(item) for item in value]
+    return value
+
+
+def _shorten(text: str) -> str:
+    return " ".join(text.split())[:300]

@@ -1,0 +1,1 @@
+"""Anomaly detectors on embeddings."""

@@ -1,0 +1,81 @@
+"""Joins a method to Lightning: optimiser, schedule, seeds, and the check that the loss stays finite."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightly.utils.scheduler import CosineWarmupScheduler
+from torch import Tensor, nn
+
+from ssl_ecg.errors import SSLECGError
+from ssl_ecg.methods.base import Batch, Method
+from ssl_ecg.preprocessing import Preprocessing
+from ssl_ecg.scaling import scale_strips
+from ssl_ecg.train.stream import step_seed
+
+
+class TrainingError(SSLECGError):
+    """Training cannot go on: the loss is no longer finite."""
+
+
+class MethodModule(pl.LightningModule):
+    """A method as Lightning sees it.
+
+    Before every step torch is seeded from (seed, step, rank), so that augmentation and dropout after a
+    resume are what they would have been.
+
+    Parameters
+    ----------
+    method : Method
+    lr : float
+        Peak learning rate of AdamW.
+    weight_decay : float
+        For weights; biases and normalisation have none.
+    steps, warmup_steps : int
+        Length of the run and of the linear warm-up before the cosine decay.
+    seed : int
+    """
+
+    def __init__(
+        self, method: Method, *, lr: float, weight_decay: float, steps: int, warmup_steps: int, seed: int
+    ) -> None:
+        super().__init__()
+        self.method = method
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.steps = steps
+        self.warmup_steps = warmup_steps
+        self.seed = seed
+        preprocessing: Preprocessing = method.encoder.preprocessing  # type: ignore[assignment]
+        self.scale = preprocessing.scale
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Scale the strips and give the method's loss.
+
+        Raises
+        ------
+        TrainingError
+            If the loss is not finite.
+        """
+        torch.manual_seed(step_seed(self.seed, self.global_step, -1 - self.global_rank & 0xFFFF))
+        loss = self.method.loss({**batch, "signal": scale_strips(batch["signal"], self.scale)})
+        if not bool(torch.isfinite(loss)):
+            remedy = "lower train.lr, or clip harder with train.clip; the last checkpoint is from before"
+            raise TrainingError(f"step {self.global_step}", f"the loss is {float(loss)}", remedy)
+        self.log("loss", loss, prog_bar=True)
+        return loss
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW with a cosine schedule after a linear warm-up, stepped with every batch."""
+        optimizer = torch.optim.AdamW(decay_groups(self.method, self.weight_decay), lr=self.lr)  # type: ignore[arg-type]
+        scheduler = CosineWarmupScheduler(optimizer, self.warmup_steps, self.steps, end_value=1e-3)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def decay_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Split the parameters into those with weight decay and those without (vectors: biases, norms)."""
+    matrices = [p for p in module.parameters() if p.requires_grad and p.ndim > 1]
+    vectors = [p for p in module.parameters() if p.requires_grad and p.ndim <= 1]
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
