@@ -77,7 +77,12 @@ def embed_archive(options: argparse.Namespace) -> None:
     else:
         encoder, card = load_encoder(options.checkpoint), {"checkpoint": options.checkpoint}
     embeddings = embed(
-        encoder, archive, out=options.out, batch_size=options.batch_size, progress=not options.quiet, card=card
+        encoder,
+        archive,
+        out=options.out,
+        batch_size=options.batch_size,
+        progress=not options.quiet,
+        card=card,
     )
     print(f"{options.out}: {len(embeddings)} embeddings of {embeddings.dim} numbers")
 
@@ -115,7 +120,9 @@ def probe_lines(metrics: dict[str, Any]) -> list[str]:
             lines.append(f"  difference: {interval(metrics['difference'][name], signed=True)}")
     for entry in metrics.get("label_efficiency", []):
         auroc = interval(entry["linear"]["macro_auroc"])
-        lines.append(f"  with {entry['n_labels']} labels: macro AUROC {auroc} (mean of {len(entry['linear']['draws'])} draws)")
+        lines.append(
+            f"  with {entry['n_labels']} labels: macro AUROC {auroc} (mean of {len(entry['linear']['draws'])} draws)"
+        )
     return lines
 
 

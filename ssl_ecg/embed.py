@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ssl_ecg.data.archive import Archive
+from ssl_ecg.data.canonical import INVALID
 from ssl_ecg.embeddings import Embeddings, load_embeddings
 from ssl_ecg.errors import ArchiveError
 from ssl_ecg.files import write_json
@@ -24,6 +25,8 @@ from ssl_ecg.scaling import scale_strips
 
 LONGEST = 60.0
 """Longer records are embedded in windows of this length, and their embeddings averaged [s]."""
+
+INDEX_COLUMNS = ("record_id", "corpus", "patient_id", "fold", "codes", "quality", "age", "sex")
 
 _SAVE_EVERY = 20
 """Batches between two notes of how far the embedding has come."""
@@ -86,7 +89,12 @@ def embed(
 
 
 def _embed_to(
-    folder: Path, encoder: nn.Module, archive: Archive, batch_size: int, progress: bool, origin: dict[str, Any]
+    folder: Path,
+    encoder: nn.Module,
+    archive: Archive,
+    batch_size: int,
+    progress: bool,
+    origin: dict[str, Any],
 ) -> None:
     """Write vectors into a partial file, noting every now and then how far it has come."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -101,7 +109,7 @@ def _embed_to(
             write_json(note, {"done": rows.stop, "origin": origin})
     vectors.flush()
     del vectors
-    archive.export_index(folder / "index.parquet")
+    _export_index(archive, folder / "index.parquet")
     write_json(folder / "embeddings.json", {**origin, "format": 1, "shape": shape})
     os.replace(part, folder / "embeddings.npy")
     note.unlink(missing_ok=True)
@@ -136,14 +144,46 @@ def _embed_rows(encoder: nn.Module, archive: Archive, rows: NDArray[np.int64]) -
     for length in np.unique(lengths):
         members = np.flatnonzero(lengths == length)
         if length <= longest:
-            out[members] = embed_signal(encoder, archive.read_batch(rows[members]))
+            out[members] = embed_signal(encoder, _read(archive, rows[members], int(length)))
         else:
             for member in members:
                 out[member] = _embed_long(encoder, archive, int(rows[member]), int(length), longest)
     return out
 
 
-def _embed_long(encoder: nn.Module, archive: Archive, row: int, length: int, window: int) -> NDArray[np.float32]:
+def _read(archive: Archive, rows: NDArray[np.int64], length: int) -> NDArray[np.float32]:
+    """Read records of one length [mV]; (record, lead, time), invalid samples zero."""
+    out = np.empty((len(rows), len(archive.leads), length), np.float32)
+    for place, row in zip(out, rows, strict=True):
+        steps = archive.steps(int(row), 0, length)
+        np.multiply(steps, archive.scales[row], out=place, dtype=np.float32)
+        if steps.min() == INVALID:
+            place[steps == INVALID] = 0.0
+    return out
+
+
+def _export_index(archive: Archive, path: Path) -> None:
+    """Write the index of the readable records, with their row, a piece at a time."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    part, start, writer = path.with_suffix(".part"), 0, None
+    try:
+        for batch in archive.batches(list(INDEX_COLUMNS)):
+            table = pa.Table.from_batches([batch])
+            table = table.append_column("row", pa.array(np.arange(start, start + len(table))))
+            start += len(table)
+            writer = writer or pq.ParquetWriter(part, table.schema)
+            writer.write_table(table)
+    finally:
+        if writer is not None:
+            writer.close()
+    os.replace(part, path)
+
+
+def _embed_long(
+    encoder: nn.Module, archive: Archive, row: int, length: int, window: int
+) -> NDArray[np.float32]:
     """Average over windows, each weighted by its length, reading one at a time."""
     total = np.zeros(int(encoder.dim), np.float64)  # type: ignore[arg-type]
     for start in range(0, length, window):

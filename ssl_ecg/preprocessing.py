@@ -63,7 +63,9 @@ class Preprocessing:
         mine, theirs = _band_text(self.band), _band_text(band)
         if mine != theirs:
             remedy = f"prepare the recordings with --band {mine}"
-            raise CheckpointError(where, f"was filtered with band {theirs}, the encoder expects {mine}", remedy)
+            raise CheckpointError(
+                where, f"was filtered with band {theirs}, the encoder expects {mine}", remedy
+            )
 
     def check_archive(self, archive: Archive) -> None:
         """Compare with an archive; raises `CheckpointError` as `check` does."""
@@ -95,7 +97,9 @@ class Preprocessing:
                 seconds=float(fields["seconds"]),
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise CheckpointError("card", f"preprocessing is damaged ({error!r})", "fetch the checkpoint again") from None
+            raise CheckpointError(
+                "card", f"preprocessing is damaged ({error!r})", "fetch the checkpoint again"
+            ) from None
 
 
 def _band_text(band: Sequence[float] | None) -> str:

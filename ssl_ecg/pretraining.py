@@ -68,15 +68,16 @@ def pretrain(
     _claim(out, bound, archive)
 
     from ssl_ecg.train.checkpoint import save_encoder
-    from ssl_ecg.train.fit import fit, monitored_strips, settle_norms
+    from ssl_ecg.train.fit import fit
     from ssl_ecg.train.selection import open_strips
+    from ssl_ecg.train.settle import fixed_strips, settle_norms
 
     strips = open_strips(archive, **bound["data"])
     method = build_method(bound, archive)
     probe = online_probe(archive, strips, task) if task else None
     fit(method, strips, out, progress=progress, probe=probe, **bound["train"])  # type: ignore[arg-type]
     encoder: nn.Module = method.encoder  # type: ignore[assignment]
-    settle_norms(encoder, monitored_strips(strips, method))  # type: ignore[arg-type]
+    settle_norms(encoder, fixed_strips(strips, encoder.preprocessing))  # type: ignore[arg-type]
     save_encoder(encoder, out / "encoder", architecture=bound["encoder"], card=_card(bound, archive, strips))
     return out
 
@@ -95,7 +96,7 @@ def build_method(recipe: Mapping[str, Any], archive: Archive) -> nn.Module:
         if "views" in recipe:
             options = dict(recipe["views"])
             chain = build_chain(options.pop("transforms"), fs=archive.fs, leads=archive.leads)
-            arguments["views"] = Views(chain.transforms, **options)
+            arguments["views"] = Views(list(chain.transforms), **options)  # type: ignore[arg-type]
         return METHODS[recipe["method"]["name"]](encoder, **arguments)
 
 
@@ -129,18 +130,15 @@ def random_encoder(recipe: str | Path | Mapping[str, Any], archive: Archive, *, 
     """
     import torch
 
-    from ssl_ecg.scaling import scale_strips
-    from ssl_ecg.train.fit import settle_norms
     from ssl_ecg.train.selection import open_strips
+    from ssl_ecg.train.settle import fixed_strips, settle_norms
 
     bound = load_recipe(recipe)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         encoder = untrained_encoder(bound, archive)
-        strips = open_strips(archive, **bound["data"])
-        rows = np.linspace(0, len(strips) - 1, min(512, len(strips))).astype(int).tolist()
-        signal = strips.__getitems__(rows)["signal"]
-    settle_norms(encoder, scale_strips(signal, bound["data"]["scale"]))
+    strips = open_strips(archive, **bound["data"])
+    settle_norms(encoder, fixed_strips(strips, encoder.preprocessing))  # type: ignore[arg-type]
     return encoder
 
 
@@ -154,24 +152,28 @@ def online_probe(archive: Archive, strips: Strips, task: str) -> Probe:
     from ssl_ecg.linear_probe import LinearProbe
     from ssl_ecg.tasks import get_task
 
-    index = archive.index.iloc[strips.rows]
+    index = archive.index.iloc[strips.record_rows]
     labels, known = get_task(task).labels(list(index["codes"]))
     chosen = np.flatnonzero(known)[:: max(1, int(known.sum()) // _PROBED)]
     patients = index["patient_id"].to_numpy()[chosen]
     order = np.unique(patients, return_inverse=True)[1]
     held_out = order % 4 == 0
-    signal = np.stack([batch for batch in _signals(strips, chosen)])
+    signal = np.stack(list(_signals(strips, chosen)))
 
     def probe(encoder: nn.Module) -> float:
-        z = np.concatenate([embed_signal(encoder, part) for part in np.array_split(signal, -(-len(signal) // 256))])
+        z = np.concatenate(
+            [embed_signal(encoder, part) for part in np.array_split(signal, -(-len(signal) // 256))]
+        )
         y = labels[chosen]
-        fitted = LinearProbe(C=0.01).fit(z[~held_out], y[~held_out])
+        fitted = LinearProbe(strengths=(0.01,)).fit(z[~held_out], y[~held_out])
         return float(macro_auroc(y[held_out], fitted.predict_proba(z[held_out])))
 
     return probe
 
 
-def _signals(strips: Strips, chosen: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _signals(
+    strips: Strips, chosen: np.ndarray[Any, np.dtype[np.int64]]
+) -> np.ndarray[Any, np.dtype[np.float32]]:
     import torch
 
     with torch.random.fork_rng(devices=[]):
@@ -195,7 +197,9 @@ def _claim(out: Path, recipe: Mapping[str, Any], archive: Archive) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CheckpointError(str(out), f"cannot be made ({error.strerror})", "choose another --out") from None
+        raise CheckpointError(
+            str(out), f"cannot be made ({error.strerror})", "choose another --out"
+        ) from None
     write_json(out / "run.json", note)
     write_whole(file, lambda f: f.write(text.encode()))
 
@@ -208,7 +212,7 @@ def versions() -> dict[str, str]:
 
 def _card(recipe: Mapping[str, Any], archive: Archive, strips: Strips) -> dict[str, Any]:
     """Say what the encoder was pretrained on and how."""
-    seen = archive.index.iloc[strips.rows]
+    seen = archive.index.iloc[strips.record_rows]
     by_corpus = {
         str(corpus): {
             "records": len(part),

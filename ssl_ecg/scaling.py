@@ -30,10 +30,10 @@ def scale_strips(x: Float[Tensor, "batch lead time"], mode: Scale) -> Float[Tens
     if mode == "none":
         return x
     if mode == "lead":
-        centred = x - x.mean(dim=2, keepdim=True)
-        spread = centred.square().mean(dim=2, keepdim=True).sqrt()
-        return centred / spread.masked_fill(spread < _TINY, torch.inf)
-    energy = torch.linalg.vector_norm(x, dim=2).square()
-    n_samples = (energy > 0).sum(dim=1) * x.shape[2]
-    rms = (energy.sum(dim=1) / n_samples.clamp(min=1)).sqrt()
-    return x / rms.masked_fill(rms < _TINY, torch.inf)[:, None, None]
+        x = x - x.mean(dim=2, keepdim=True)
+        size = x.square().mean(dim=2, keepdim=True).sqrt()
+    else:
+        energy = torch.linalg.vector_norm(x, dim=2).square()
+        n_samples = (energy > 0).sum(dim=1) * x.shape[2]
+        size = (energy.sum(dim=1) / n_samples.clamp(min=1)).sqrt()[:, None, None]
+    return x / size.masked_fill(size < _TINY, torch.inf)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from lightly.loss import NTXentLoss
-from lightly.models.modules.heads import SimCLRProjectionHead
 from torch import Tensor, nn
 
 from ssl_ecg.augment.views import Views
@@ -42,6 +40,9 @@ class SimCLR(nn.Module):
         temperature: float = 0.1,
     ) -> None:
         super().__init__()
+        from lightly.loss import NTXentLoss
+        from lightly.models.modules.heads import SimCLRProjectionHead
+
         self.encoder = encoder
         self.views = views
         self.projector = SimCLRProjectionHead(int(encoder.dim), hidden_dim, out_dim, num_layers=layers)  # type: ignore[arg-type]

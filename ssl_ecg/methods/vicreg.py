@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from lightly.loss import VICRegLoss
-from lightly.models.modules.heads import VICRegProjectionHead
 from torch import Tensor, nn
 
 from ssl_ecg.augment.views import Views
@@ -44,6 +42,9 @@ class VICReg(nn.Module):
         covariance: float = 1.0,
     ) -> None:
         super().__init__()
+        from lightly.loss import VICRegLoss
+        from lightly.models.modules.heads import VICRegProjectionHead
+
         self.encoder = encoder
         self.views = views
         self.projector = VICRegProjectionHead(int(encoder.dim), hidden_dim, out_dim, num_layers=layers)  # type: ignore[arg-type]

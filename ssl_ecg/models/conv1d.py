@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Literal
 
@@ -72,12 +73,16 @@ class Conv1DEncoder(nn.Module):
             nn.ReLU(inplace=True),
         )
         stages: list[nn.Module] = []
-        for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):
+        for n_in, n_out in itertools.pairwise(widths):
             for block in range(blocks):
                 first = block == 0
                 stages.append(
                     ResidualBlock(
-                        n_in if first else n_out, n_out, kernels, stride=2 if first else 1, separable=separable
+                        n_in if first else n_out,
+                        n_out,
+                        kernels,
+                        stride=2 if first else 1,
+                        separable=separable,
                     )
                 )
         self.stages = nn.Sequential(*stages)

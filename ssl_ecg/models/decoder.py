@@ -30,7 +30,13 @@ class Conv1DDecoder(nn.Module):
     """
 
     def __init__(
-        self, n_features: int, n_leads: int, stride: int, *, kernel: int = 7, widths: Sequence[int] | None = None
+        self,
+        n_features: int,
+        n_leads: int,
+        stride: int,
+        *,
+        kernel: int = 7,
+        widths: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         n_stages = stride.bit_length() - 1
@@ -49,7 +55,9 @@ class Conv1DDecoder(nn.Module):
         self.stages = nn.Sequential(*layers)
         self.to_leads = nn.Conv1d(n_in, n_leads, kernel, padding=kernel // 2)
 
-    def forward(self, features: Float[Tensor, "batch feature step"], length: int) -> Float[Tensor, "batch lead time"]:
+    def forward(
+        self, features: Float[Tensor, "batch feature step"], length: int
+    ) -> Float[Tensor, "batch lead time"]:
         """Decode to strips of `length` samples."""
         x: Tensor = self.to_leads(self.stages(features))
         return x[..., :length] if x.shape[-1] >= length else F.pad(x, (0, length - x.shape[-1]))

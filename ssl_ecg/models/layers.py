@@ -48,7 +48,7 @@ class MultiScaleConv(nn.Module):
     def forward(self, x: Float[Tensor, "batch n_in time"]) -> Float[Tensor, "batch n_out step"]:
         """Convolve; ``step = ceil(time / stride)``."""
         if self.separable:
-            parts = [conv(part) for conv, part in zip(self.scales, x.split(self.shares, dim=1), strict=True)]
+            parts = [conv(part) for conv, part in zip(self.scales, torch.split(x, self.shares, dim=1), strict=True)]
         else:
             parts = [conv(x) for conv in self.scales]
         out: Tensor = self.mix(torch.cat(parts, dim=1) if len(parts) > 1 else parts[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from functools import lru_cache
+from functools import cache
 from importlib import import_module
 
 from ssl_ecg.errors import LabelError
@@ -24,7 +24,7 @@ TASKS: dict[str, str] = {
 """Name -> "module:function" that makes the `Task`."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def get_task(name: str) -> Task:
     """Give a task by its name.
 

@@ -24,7 +24,11 @@ CARD = "card.json"
 
 
 def save_encoder(
-    encoder: nn.Module, folder: str | Path, *, architecture: Mapping[str, Any], card: Mapping[str, Any] | None = None
+    encoder: nn.Module,
+    folder: str | Path,
+    *,
+    architecture: Mapping[str, Any],
+    card: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write an encoder's weights and card.
 
@@ -65,7 +69,9 @@ def save_encoder(
         part.write_text(json.dumps(full, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         os.replace(part, folder / CARD)
     except OSError as error:
-        raise CheckpointError(str(folder), f"cannot be written ({error.strerror})", "free space or choose another folder") from error
+        raise CheckpointError(
+            str(folder), f"cannot be written ({error.strerror})", "free space or choose another folder"
+        ) from error
     return folder
 
 
@@ -121,7 +127,9 @@ def load_encoder(path_or_name: str | Path) -> nn.Module:
     except (SSLECGError, SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         problem = f"weights and card do not fit together or are damaged ({first_line[:200]})"
-        raise CheckpointError(str(folder), problem, "fetch the checkpoint again or use the version that wrote it") from None
+        raise CheckpointError(
+            str(folder), problem, "fetch the checkpoint again or use the version that wrote it"
+        ) from None
     encoder.preprocessing = preprocessing  # type: ignore[assignment]
     encoder.card = card  # type: ignore[assignment]
     return encoder.eval()
@@ -143,9 +151,15 @@ def find_checkpoint(path_or_name: str | Path) -> Path:
     if str(path_or_name) in released:
         return released[str(path_or_name)]
     if path.exists():
-        raise CheckpointError(str(path), f"holds no checkpoint ({CARD} is missing)", "give the run folder of a finished pretraining")
+        raise CheckpointError(
+            str(path),
+            f"holds no checkpoint ({CARD} is missing)",
+            "give the run folder of a finished pretraining",
+        )
     names = ", ".join(released) or "none installed"
-    raise CheckpointError(str(path_or_name), "no such checkpoint", f"give a folder or a released name ({names})")
+    raise CheckpointError(
+        str(path_or_name), "no such checkpoint", f"give a folder or a released name ({names})"
+    )
 
 
 def released_checkpoints() -> dict[str, Path]:

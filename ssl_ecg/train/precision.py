@@ -12,7 +12,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 def pays_bfloat16(device_type: str) -> bool:
     """Tell whether bfloat16 is computed in hardware (emulated, it is two to three times slower)."""
     if device_type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device_type == "cpu":
         return any(
             bool(getattr(torch.cpu, name, bool)())

@@ -46,13 +46,23 @@ class BatchStream(IterableDataset[dict[str, Tensor]]):
     """
 
     def __init__(
-        self, strips: Strips, *, batch_size: int, seed: int, steps: int, start: int = 0, rank: int = 0, world: int = 1
+        self,
+        strips: Strips,
+        *,
+        batch_size: int,
+        seed: int,
+        steps: int,
+        start: int = 0,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
         super().__init__()
         if len(strips) < batch_size:
             remedy = f"set train.batch_size to {len(strips)} or less, or prepare more records"
             raise ArchiveError(
-                str(strips.archive.path), f"has {len(strips)} strips, fewer than a batch of {batch_size}", remedy
+                str(strips.archive.path),
+                f"has {len(strips)} strips, fewer than a batch of {batch_size}",
+                remedy,
             )
         self.strips = strips
         self.batch_size = batch_size

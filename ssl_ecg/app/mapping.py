@@ -1,0 +1,112 @@
+"""The picture of `ssl-ecg map`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ssl_ecg.embeddings import Embeddings, load_embeddings
+from ssl_ecg.errors import ArchiveError, LabelError
+from ssl_ecg.map import project
+from ssl_ecg.plot.map import plot_map
+from ssl_ecg.plot.style import save_figure
+from ssl_ecg.tasks import get_task
+
+Colour = Literal["label", "cluster", "score"]
+
+
+def draw_map(
+    embeddings: str | Path,
+    out: str | Path,
+    *,
+    task: str | None = None,
+    scores: str | Path | None = None,
+    colour: Colour | None = None,
+    method: Literal["umap", "pca"] = "umap",
+    seed: int = 0,
+) -> Path:
+    """Project embeddings to the plane and draw them.
+
+    Parameters
+    ----------
+    embeddings : path
+        Folder written by `embed`.
+    out : path
+        The picture: .png or .svg.
+    task : str, optional
+        Colour by its classes; by the raw codes if None.
+    scores : path, optional
+        `scores.parquet` of a screen, for "cluster" and "score".
+    colour : {"label", "cluster", "score"}, optional
+        By default "label" with a task, else "score" with scores, else "label".
+    method : {"umap", "pca"}
+    seed : int
+
+    Returns
+    -------
+    Path
+        The picture.
+
+    Raises
+    ------
+    LabelError, ArchiveError
+        If the task or the scores do not fit the embeddings, or the picture cannot be written.
+    """
+    out = Path(out)
+    if out.suffix.lower() not in (".png", ".svg"):
+        raise ArchiveError(str(out), "is neither .png nor .svg", "give --out map.png, for example")
+    records = load_embeddings(embeddings)
+    colour = colour or ("label" if task or not scores else "score")
+    colours = _colours(records, colour, task, scores)
+    points = project(records.vectors, method=method, seed=seed)
+    title = f"{len(records):,} recordings, {method.upper()}"
+    figure = plot_map(points, title=title, **colours)
+    save_figure(figure, out.with_suffix(""), formats=(out.suffix.lower().lstrip("."),))
+    return out
+
+
+def _colours(
+    records: Embeddings, colour: Colour, task: str | None, scores: str | Path | None
+) -> dict[str, Any]:
+    """Give the arguments of `plot_map` that colour the points."""
+    if colour == "label":
+        return label_colours(records, task)
+    if scores is None:
+        raise LabelError(
+            "map", f"colour by {colour} needs scores", "give --scores scores.parquet of ssl-ecg screen"
+        )
+    import pandas as pd
+
+    try:
+        table = pd.read_parquet(scores)
+    except (OSError, ValueError) as error:
+        raise ArchiveError(
+            str(scores), f"cannot be read ({error})", "give scores.parquet of ssl-ecg screen"
+        ) from None
+    if len(table) != len(records):
+        problem = f"has {len(table)} rows for {len(records)} embeddings"
+        raise ArchiveError(str(scores), problem, "screen these embeddings")
+    return (
+        {"scores": table["anomaly_score"]}
+        if colour == "score"
+        else {"clusters": table["cluster"].to_numpy(int)}
+    )
+
+
+def label_colours(records: Embeddings, task: str | None) -> dict[str, Any]:
+    """Give the labels of each record: the classes of a task, or its raw codes."""
+    codes = [tuple(item) for item in records.index["codes"]]
+    if task is None:
+        return {"labels": codes}
+    chosen = get_task(task)
+    labels, _ = chosen.labels(codes)
+    names = np.array(chosen.classes)
+    return {"labels": [tuple(names[row > 0]) for row in labels], "order": order_of(chosen.classes)}
+
+
+def order_of(classes: tuple[str, ...]) -> tuple[str, ...]:
+    """Put findings before the normal class, so that a record with both is drawn as the finding."""
+    normal = [name for name in classes if name in ("NORM", "SNR", "NSR", "SR")]
+    return (*(name for name in classes if name not in normal), *normal)

@@ -1,0 +1,146 @@
+"""Windows of an archive as a torch data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ssl_ecg.data.archive import Archive
+from ssl_ecg.data.canonical import INVALID
+from ssl_ecg.errors import ArchiveError
+
+CROPS = ("random", "center", "grid")
+
+
+class Strips(Dataset[dict[str, Tensor]]):
+    """Windows of fixed length, one of each record or all of them.
+
+    Samples that are missing are zero, records shorter than a strip are followed by zeros. A whole batch is
+    filled at once by `__getitems__`, which a DataLoader calls by itself; give it ``collate_fn=identity``.
+
+    Parameters
+    ----------
+    archive : Archive
+    seconds : float
+        Length of a strip [s].
+    rows : sequence of int, optional
+        The records to use (rows of ``archive.index``); all of them unless given.
+    crop : {"random", "center", "grid"}
+        Where a record is cut: anew at each access, drawn from torch's generator (which is another one in each
+        worker and epoch); in the middle; or everywhere, each window being an item. A grid's last window ends
+        with the record.
+    stride : float, optional
+        Distance between the windows of a grid [s]; the length of a strip unless given.
+    dtype : torch.dtype
+        Of the signal.
+
+    Attributes
+    ----------
+    record_rows : int64 array (item,)
+        Row of the archive that each item comes from.
+    starts : int64 array (item,) or None
+        Where each item begins [samples]; None where it is drawn.
+
+    Raises
+    ------
+    ArchiveError
+        If the length, crop, stride or a row is impossible.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from ssl_ecg.data.prepare import prepare
+    >>> from ssl_ecg.data.record import Record
+    >>> record = Record(np.ones((2, 1200), np.float32), 100, ("V1", "V2"), "a1")
+    >>> archive = prepare([record], tempfile.mkdtemp() + "/a", leads="V1,V2", band=None, progress=False)
+    >>> strips = Strips(archive, 5, crop="grid")
+    >>> len(strips), strips.starts.tolist(), strips[0]["signal"].shape
+    (3, [0, 500, 700], torch.Size([2, 500]))
+    """
+
+    def __init__(
+        self,
+        archive: Archive,
+        seconds: float,
+        *,
+        rows: Sequence[int] | NDArray[np.integer] | None = None,
+        crop: str = "random",
+        stride: float | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        where = str(archive.path)
+        self.archive, self.seconds, self.crop, self.dtype = archive, seconds, crop, dtype
+        stride = seconds if stride is None else stride
+        if not (0.5 <= seconds * archive.fs < np.inf and 0.5 <= stride * archive.fs < np.inf):
+            problem = f"strips of {seconds} s every {stride} s"
+            raise ArchiveError(where, problem, f"give both in seconds, at least {1 / archive.fs:g}")
+        self.length, step = max(1, round(seconds * archive.fs)), max(1, round(stride * archive.fs))
+        if crop not in CROPS:
+            raise ArchiveError(where, f"unknown crop {crop!r}", f"choose from {', '.join(CROPS)}")
+        self.record_rows = np.arange(len(archive)) if rows is None else np.array(rows, np.int64).reshape(-1)
+        if ((self.record_rows < 0) | (self.record_rows >= len(archive))).any():
+            raise ArchiveError(where, f"has no such rows, only {len(archive)}", "give rows of archive.index")
+        self.starts: NDArray[np.int64] | None = None
+        room = np.maximum(archive.n_samples[self.record_rows] - self.length, 0)
+        if crop == "center":
+            self.starts = room // 2
+        elif crop == "grid":
+            n_windows = -(-room // step) + 1
+            first = np.repeat(np.cumsum(n_windows) - n_windows, n_windows)
+            self.record_rows = np.repeat(self.record_rows, n_windows)
+            starts = (np.arange(len(self.record_rows)) - first) * step
+            self.starts = np.minimum(starts, np.repeat(room, n_windows))
+
+    def __len__(self) -> int:
+        return len(self.record_rows)
+
+    def __getitem__(self, item: int) -> dict[str, Tensor]:
+        if not -len(self) <= item < len(self):
+            raise IndexError(f"strip {item} of {len(self)}")
+        return {name: value[0] for name, value in self.__getitems__([item]).items()}
+
+    def __getitems__(self, items: Sequence[int]) -> dict[str, Tensor]:
+        """Give a whole batch.
+
+        Returns
+        -------
+        dict
+            "signal" (batch, lead, time) [mV]; "lead_mask" bool (batch, lead); and int64 (batch,): "row" of
+            the archive, "patient" (number of the patient, see `Archive.patients`), "start" [samples].
+        """
+        archive, length = self.archive, self.length
+        chosen = np.asarray(items, np.int64)
+        rows = self.record_rows[chosen]
+        n_samples = archive.n_samples[rows]
+        starts = self.starts[chosen] if self.starts is not None else self._drawn(n_samples)
+        signal = np.zeros((len(rows), len(archive.leads), length), np.float32)
+        sizes = np.minimum(n_samples, length)
+        scales = archive.scales[rows]
+        for k, (row, start, size) in enumerate(zip(rows.tolist(), starts.tolist(), sizes.tolist(), strict=True)):
+            steps = archive.steps(row, start, size)
+            strip = signal[k] if size == length else signal[k, :, :size]
+            np.multiply(steps, scales[k], out=strip)
+            if steps.min() == INVALID:
+                strip[steps == INVALID] = 0.0
+        return {
+            "signal": torch.from_numpy(signal).to(self.dtype),
+            "lead_mask": torch.from_numpy(archive.lead_masks[rows]),
+            "row": torch.from_numpy(rows),
+            "patient": torch.from_numpy(archive.patients[rows]),
+            "start": torch.from_numpy(starts),
+        }
+
+    def _drawn(self, n_samples: NDArray[np.int64]) -> NDArray[np.int64]:
+        room = np.maximum(n_samples - self.length, 0)
+        where = torch.rand(len(n_samples), dtype=torch.float64).numpy()
+        return np.asarray(np.minimum(where * (room + 1), room), np.int64)
+
+
+def identity(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Leave a batch as it is: the ``collate_fn`` for `Strips`."""
+    return batch

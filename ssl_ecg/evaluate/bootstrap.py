@@ -1,0 +1,211 @@
+"""Percentile bootstrap over patients: intervals of a metric, and of the difference between two scorings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ssl_ecg.errors import LabelError
+from ssl_ecg.evaluate.metrics import auroc
+
+FloatArray = NDArray[np.float64]
+Metric = Callable[[ArrayLike, ArrayLike, ArrayLike | None], FloatArray]
+_CELLS_AT_ONCE = 4_000_000  # resamples x records held together: 32 MB
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A value with its bootstrap interval.
+
+    Attributes
+    ----------
+    value : float
+        On the records as they are.
+    low, high : float
+        Percentiles over resamples.
+    level : float
+    n_resamples, n_patients : int
+    n_incomplete : int
+        Resamples in which some class had no positive or no negative; it was left out of their mean.
+    """
+
+    value: float
+    low: float
+    high: float
+    level: float
+    n_resamples: int
+    n_patients: int
+    n_incomplete: int
+
+    def to_dict(self) -> dict[str, float]:
+        """Give plain numbers for JSON."""
+        return asdict(self)
+
+
+def bootstrap_intervals(
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    *,
+    metric: Metric = auroc,
+    groups: ArrayLike | None = None,
+    parts: ArrayLike | None = None,
+    n_resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[Interval, list[Interval]]:
+    """Give the interval of a metric's macro mean, and that of each class.
+
+    Patients are drawn with replacement, all records of a patient together.
+
+    Parameters
+    ----------
+    y_true : array (record, class)
+        1, 0, or NaN where unknown.
+    y_score : array (record, class) or (draw, record, class)
+        Scores, or decisions for metrics such as ``f1``. With several draws (repeats of a training) the
+        statistic is the mean over draws.
+    metric : callable (y_true, y_score, weights) -> (resample, class)
+        One of ``ssl_ecg.evaluate.metrics``.
+    groups : array (record,), optional
+        Patient of each record; each record its own when not given.
+    parts : array (record,), optional
+        Test set that each record belongs to, such as the rotation of a cross-validation. The metric is
+        computed within each part and averaged, patients are drawn within each part.
+    n_resamples, level, seed
+        Resamples, coverage, and seed of the draws.
+
+    Returns
+    -------
+    macro : Interval
+    per_class : list of Interval
+
+    References
+    ----------
+    Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13 (percentile interval).
+    Field and Welsh 2007, doi:10.1111/j.1467-9868.2007.00593.x (resampling of clusters).
+
+    Examples
+    --------
+    >>> y = np.tile([[0], [1]], (50, 1))
+    >>> macro, _ = bootstrap_intervals(y, y + np.arange(100)[:, None] % 3, n_resamples=200)
+    >>> macro.low < macro.value < macro.high
+    True
+    """
+    samples = _Resamples(y_true, groups, parts, n_resamples, seed)
+    point, values = samples.statistics(metric, y_score)
+    judged = values[:, np.isfinite(point)]
+    mean = samples.interval(float(_mean(point)), _mean(values), level, judged)
+    classes = [samples.interval(float(point[k]), values[:, k], level, values[:, [k]]) for k in range(len(point))]
+    return mean, classes
+
+
+def paired_difference(
+    y_true: ArrayLike,
+    score_a: ArrayLike,
+    score_b: ArrayLike,
+    *,
+    metric: Metric = auroc,
+    groups: ArrayLike | None = None,
+    parts: ArrayLike | None = None,
+    n_resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Give the interval of macro(a) - macro(b), both computed on the same resamples of patients.
+
+    Parameters are those of ``bootstrap_intervals``; the two scorings may have different numbers of draws.
+
+    Examples
+    --------
+    >>> y = np.tile([[0], [1]], (50, 1))
+    >>> noise = np.random.default_rng(0).normal(size=(2, 100, 1))
+    >>> paired_difference(y, 2 * y + noise[0], noise[1]).low > 0
+    True
+    """
+    samples = _Resamples(y_true, groups, parts, n_resamples, seed)
+    point_a, values_a = samples.statistics(metric, score_a)
+    point_b, values_b = samples.statistics(metric, score_b)
+    defined = np.isfinite(point_a) & np.isfinite(point_b)
+    value = float(_mean(point_a[defined]) - _mean(point_b[defined]))
+    differences = _mean(values_a[:, defined]) - _mean(values_b[:, defined])
+    return samples.interval(value, differences, level, (values_a + values_b)[:, defined])
+
+
+class _Resamples:
+    """Seeded draws of patients, made again for each scoring so that all see the same."""
+
+    def __init__(
+        self,
+        y_true: ArrayLike,
+        groups: ArrayLike | None,
+        parts: ArrayLike | None,
+        n_resamples: int,
+        seed: int,
+    ) -> None:
+        truth = np.asarray(y_true, dtype=np.float64)
+        self.truth = truth[:, None] if truth.ndim == 1 else truth
+        n = len(self.truth)
+        if n == 0 or n_resamples < 1:
+            raise LabelError("bootstrap", f"{n} records, {n_resamples} resamples", "give at least one of each")
+        self.groups = _codes(groups, n, "groups") if groups is not None else np.arange(n)
+        part_of = _codes(parts, n, "parts") if parts is not None else np.zeros(n, np.int64)
+        self.rows = [np.flatnonzero(part_of == part) for part in range(int(part_of.max()) + 1)]
+        self.n_resamples, self.seed = n_resamples, seed
+
+    def statistics(self, metric: Metric, y_score: ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """Give the metric on the records as they are (class,) and on each resample (resample, class)."""
+        score = np.asarray(y_score, dtype=np.float64)
+        score = score[:, None] if score.ndim == 1 else score
+        draws = score if score.ndim == 3 else score[None]
+        if draws.shape[1:] != self.truth.shape:
+            problem = f"scores have shape {draws.shape[1:]}, labels {self.truth.shape}"
+            raise LabelError("bootstrap", problem, "give scores of the same records")
+        parts = [self._part(metric, draws, part) for part in range(len(self.rows))]
+        return _mean(np.stack([p for p, _ in parts]), axis=0), _mean(np.stack([v for _, v in parts]), axis=0)
+
+    def _part(self, metric: Metric, draws: FloatArray, part: int) -> tuple[FloatArray, FloatArray]:
+        rows = self.rows[part]
+        truth = self.truth[rows]
+        point = _mean(np.stack([metric(truth, draw[rows], None) for draw in draws]), axis=0)
+        values = [
+            _mean(np.stack([metric(truth, draw[rows], weights) for draw in draws]), axis=0)
+            for weights in self._weights(part)
+        ]
+        return point, np.concatenate(values)
+
+    def _weights(self, part: int) -> Iterator[FloatArray]:
+        """Yield how often each record of a part is drawn, (resamples, record), block by block."""
+        rng = np.random.default_rng([self.seed, part])
+        patients, member = np.unique(self.groups[self.rows[part]], return_inverse=True)
+        share = np.full(len(patients), 1 / len(patients))
+        block = max(1, _CELLS_AT_ONCE // len(member))
+        for start in range(0, self.n_resamples, block):
+            size = min(block, self.n_resamples - start)
+            yield rng.multinomial(len(patients), share, size=size)[:, member].astype(np.float64)
+
+    def interval(self, value: float, values: FloatArray, level: float, judged: FloatArray) -> Interval:
+        """Summarise resamples; ``judged`` holds the classes that count, to tell how often one was missing."""
+        usable = values[np.isfinite(values)]
+        tail = 50 * (1 - level)
+        low, high = np.percentile(usable, [tail, 100 - tail]) if usable.size else (np.nan, np.nan)
+        incomplete = int(np.isnan(judged).any(axis=1).sum())
+        patients = len(np.unique(self.groups))
+        return Interval(value, float(low), float(high), level, self.n_resamples, patients, incomplete)
+
+
+def _codes(labels: ArrayLike, n: int, where: str) -> NDArray[np.int64]:
+    array = np.asarray(labels)
+    if array.shape != (n,):
+        raise LabelError(where, f"shape {array.shape} for {n} records", "give one value a record")
+    return np.unique(array, return_inverse=True)[1].astype(np.int64)
+
+
+def _mean(values: FloatArray, axis: int = -1) -> FloatArray:
+    """Average over what is defined; NaN, without a warning, where nothing is."""
+    defined = np.isfinite(values)
+    count = defined.sum(axis=axis)
+    total = np.where(defined, values, 0.0).sum(axis=axis)
+    return np.asarray(total / np.where(count > 0, count, np.nan))

@@ -1,0 +1,150 @@
+"""Lightning callbacks: collapse monitor, CSV log, saved states."""
+
+from __future__ import annotations
+
+import csv
+import os
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from ssl_ecg.train.monitor import COLUMNS, Probe, effective_rank, normalised_std, read_log
+
+
+class CollapseMonitor(pl.Callback):
+    """Embeds the same strips every now and then, and warns when their embeddings become alike.
+
+    Parameters
+    ----------
+    strips : Tensor (strip, lead, time)
+        Clean strips, already scaled.
+    every : int
+        Steps between two looks.
+    probe : callable, optional
+        Encoder -> macro AUROC of a probe on labelled records.
+    """
+
+    def __init__(self, strips: Tensor, *, every: int, probe: Probe | None = None) -> None:
+        self.strips = strips
+        self.every = every
+        self.probe = probe
+        self.latest: dict[str, float] = {}
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Look if it is time."""
+        step = trainer.global_step
+        if (step % self.every and step != trainer.max_steps) or not trainer.is_global_zero:
+            return
+        encoder: torch.nn.Module = pl_module.method.encoder
+        was_training = encoder.training
+        encoder.eval()
+        with torch.inference_mode():
+            z = encoder(self.strips.to(pl_module.device)).float().cpu()
+        self.latest = {"rank": effective_rank(z), "std": normalised_std(z)}
+        if self.probe is not None:
+            self.latest["probe_auroc"] = self.probe(encoder)
+        encoder.train(was_training)
+        if self.latest["std"] < 0.05 or self.latest["rank"] < 2:
+            warnings.warn(
+                f"step {step}: the embedding is collapsing (rank {self.latest['rank']:.1f}, standard deviation "
+                f"{self.latest['std']:.3f}); try a lower learning rate, a larger batch or stronger views",
+                stacklevel=2,
+            )
+        for logger in trainer.loggers:
+            logger.log_metrics(self.latest, step=step)
+
+
+class StepLog(pl.Callback):
+    """Writes `log.csv`; after a resume, rows past the resumed step are dropped and written again.
+
+    Parameters
+    ----------
+    path : Path
+    every : int
+        Steps between two rows.
+    batch_size : int
+        Strips per step, over all processes.
+    monitor : CollapseMonitor
+    """
+
+    def __init__(self, path: Path, *, every: int, batch_size: int, monitor: CollapseMonitor) -> None:
+        self.path = path
+        self.every = every
+        self.batch_size = batch_size
+        self.monitor = monitor
+        self._losses: list[Tensor] = []
+        self._since = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Open the log, cut back to the step at which the run goes on."""
+        if not trainer.is_global_zero:
+            return
+        kept = [row for row in read_log(self.path) if int(row["step"]) <= trainer.global_step]
+        part = self.path.with_suffix(".part")
+        with open(part, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows(kept)
+        os.replace(part, self.path)
+        self._since = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Add a row if it is time."""
+        self._losses.append(outputs["loss"].detach())
+        step = trainer.global_step
+        if (step % self.every and step != trainer.max_steps) or not trainer.is_global_zero:
+            return
+        now = time.perf_counter()
+        row: dict[str, Any] = {
+            "step": step,
+            "loss": f"{float(torch.stack(self._losses).mean()):.6g}",
+            "lr": f"{trainer.optimizers[0].param_groups[0]['lr']:.6g}",
+            "strips_per_s": f"{len(self._losses) * self.batch_size / max(now - self._since, 1e-9):.1f}",
+            **{name: f"{value:.6g}" for name, value in self.monitor.latest.items()},
+        }
+        self.monitor.latest = {}
+        self._losses, self._since = [], now
+        with open(self.path, "a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, COLUMNS).writerow(row)
+
+
+class StateSaver(pl.Callback):
+    """Saves the whole state of a run, in one atomic step, also when the run is interrupted."""
+
+    def __init__(self, path: Path, *, every: int) -> None:
+        self.path = path
+        self.every = every
+        self._saved = -1
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save if it is time, and after the last step."""
+        if trainer.global_step % self.every == 0 or trainer.global_step == trainer.max_steps:
+            self.save(trainer)
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Save what there is when the user stops the run."""
+        if isinstance(exception, KeyboardInterrupt):
+            self.save(trainer)
+
+    def save(self, trainer: pl.Trainer) -> None:
+        """Write beside, then rename."""
+        if trainer.global_step == self._saved:
+            return
+        part = self.path.with_suffix(".part")
+        trainer.save_checkpoint(part)
+        if trainer.is_global_zero:
+            os.replace(part, self.path)
+        self._saved = trainer.global_step

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from ssl_ecg.errors import RecipeError
+from ssl_ecg.recipes import bind, copy_recipe, dump_recipe, list_recipes, load_recipe, read_about
+
+RECIPES = sorted(list_recipes())
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_shipped_recipe_binds_and_stays_the_same(name: str) -> None:
+    bound = load_recipe(name)
+    assert load_recipe(yaml.safe_load(dump_recipe(bound))) == bound
+    assert read_about(list_recipes()[name])
+
+
+def test_there_are_recipes_for_every_method() -> None:
+    from ssl_ecg.methods.registry import METHODS
+
+    assert {load_recipe(name)["method"]["name"] for name in RECIPES} == set(METHODS)
+
+
+def test_short_names_and_paths(tmp_path) -> None:
+    copied = copy_recipe("simclr", tmp_path / "mine.yaml")
+    assert load_recipe(copied) == load_recipe("simclr") == load_recipe("pretrain/simclr")
+    with pytest.raises(RecipeError, match="there already"):
+        copy_recipe("simclr", copied)
+
+
+def test_overrides() -> None:
+    bound = load_recipe("simclr", ["train.lr=1e-3", "views.transforms.0.largest=3", "data.folds=[1, 2]"])
+    assert bound["train"]["lr"] == 1e-3
+    assert bound["views"]["transforms"][0]["largest"] == 3.0
+    assert bound["data"]["folds"] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("override", "hint"),
+    [
+        ("train.stepps=3", "did you mean 'steps'"),
+        ("trian.steps=3", "did you mean 'train'"),
+        ("method.name=simclrr", "did you mean 'simclr'"),
+        ("method.temprature=0.5", "did you mean 'temperature'"),
+        ("encoder.name=conv2d", "did you mean 'conv1d'"),
+        ("views.transforms.0.name=gian", "did you mean 'gain'"),
+        ("views.transforms.0.strenght=1", "did you mean 'strength'"),
+        ("views.transforms.99.p=1", "count from 0"),
+        ("views.crob=3", "did you mean 'crop'"),
+        ("train.steps=many", "train"),
+        ("train.steps=1.5", "train"),
+        ("train.precision=float8", "train"),
+        ("data.scale=big", "data"),
+        ("train=5", "is not section.key=value"),
+        ("train.lr", "is not section.key=value"),
+        ("train.lr.x=1", "holds a value"),
+        ("train.out=/tmp/x", "unknown key"),
+        ("train.lr=[1", "not valid YAML"),
+    ],
+)
+def test_mistakes_are_named(override: str, hint: str) -> None:
+    with pytest.raises(RecipeError, match=hint.replace("(", r"\(")):
+        load_recipe("simclr", [override])
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("", "not a mapping"),
+        ("- 1", "not a mapping"),
+        ("a: [", "not valid YAML"),
+        ("encoder: conv1d\nencoder: conv1d", "twice"),
+        ("encoder: conv1d", "method: has no name"),
+        ("encoder: 3\nmethod: simclr", "has no name"),
+        ("encoder: conv1d\nmethod: autoencoder\nviews: {crop: 3}", "makes no views"),
+        ("encoder: conv1d\nmethod: simclr\nviews: {transforms: gain}", "not a list"),
+        ("encoder: conv1d\nmethod: simclr\ntrain: [1]", "not a mapping"),
+        ("encoder: conv1d\nmethod: simclr\nabout: 3", "about"),
+    ],
+)
+def test_broken_files(tmp_path, text: str, hint: str) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(text)
+    with pytest.raises(RecipeError, match=hint):
+        load_recipe(path)
+
+
+def test_binary_file(tmp_path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_bytes(b"\xff\xfe\x00\x80")
+    with pytest.raises(RecipeError, match="cannot be read"):
+        load_recipe(path)
+
+
+def test_scientific_notation_is_a_number(tmp_path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text("encoder: conv1d\nmethod: autoencoder\ntrain: {lr: 1e-3, weight_decay: 1E-4, clip: .5}")
+    train = load_recipe(path)["train"]
+    assert (train["lr"], train["weight_decay"], train["clip"]) == (1e-3, 1e-4, 0.5)
+
+
+def test_unknown_recipe_gives_the_nearest() -> None:
+    with pytest.raises(RecipeError, match="did you mean 'simclr'"):
+        load_recipe("simcrl")
+
+
+def test_bind_fills_in_defaults() -> None:
+    def target(a: int, b: float = 2.5, c: str = "x") -> None: ...
+
+    assert bind(target, {"a": 1}, "here") == {"a": 1, "b": 2.5, "c": "x"}
+    with pytest.raises(RecipeError, match="here"):
+        bind(target, {"b": 1.0}, "here")
