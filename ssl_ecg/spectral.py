@@ -50,8 +50,8 @@ class Plan:
 @lru_cache(maxsize=64)
 def band_plan(n: int, fs_in: float, fs_out: float, low: float | None, high: float | None, order: int) -> Plan:
     """Plan a change of rate and a Butterworth band pass; edges in [Hz], None where open."""
-    # 40 samples outlast the ringing of the anti-aliasing taper; two periods, that of the lower edge
-    bridge = max(40.0 / fs_out, 40.0 / fs_in, min(2.0 / low, 2.0 * n / fs_in) if low else 0.0)
+    # 40 samples outlast the ringing of the anti-aliasing taper; 1.25 periods, that of the lower edge
+    bridge = max(40.0 / fs_out, 40.0 / fs_in, min(1.25 / low, 1.25 * n / fs_in) if low else 0.0)
     plan = _lengths(n, fs_in, fs_out, bridge)
     bins = min(plan.padded_in, plan.padded_out) // 2 + 1
     freq = np.arange(bins, dtype=np.float64) * (fs_out / plan.padded_out)

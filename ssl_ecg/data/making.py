@@ -11,14 +11,16 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ssl_ecg.data.canonical import Form
 from ssl_ecg.data.claim import clear
 from ssl_ecg.data.corpora.base import Corpus
 from ssl_ecg.data.layout import FORMAT, HEAD, table_path
-from ssl_ecg.data.pieces import Item, prepared
+from ssl_ecg.data.pieces import Item, plain
 from ssl_ecg.data.shards import Shard, ShardWriter, finished_shard, write_index
+from ssl_ecg.data.workers import prepared
 from ssl_ecg.errors import ArchiveError
 from ssl_ecg.files import write_json
 
@@ -41,7 +43,7 @@ class Making:
         """Take over the shards that an earlier run finished, and skip their items."""
         while (shard := finished_shard(self.folder, len(self.shards))) is not None:
             expected = [
-                (self.corpora[item.source].name, item.entry.record_id, item.entry.location)
+                tuple(map(plain, (self.corpora[item.source].name, item.entry.record_id, item.entry.location)))
                 for item in islice(items, self.shard_records)
             ]
             columns = (shard.table[name].to_pylist() for name in ("corpus", "record_id", "source"))
@@ -80,8 +82,8 @@ class Making:
         description = _description(self.form, self.corpora)
         digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
         for shard in self.shards:
-            digest.update(str(shard["sha256"]).encode())
-        write_index(self.folder, self._tables(), digest)
+            digest.update(f"{shard['sha256']} {shard['rows_sha256']}\n".encode())
+        write_index(self.folder, self._tables())
         counts = {"records": self.records, "failed": self.failed}
         head = {"format": FORMAT, "fingerprint": digest.hexdigest(), "counts": counts}
         write_json(self.folder / HEAD, {**head, **description, "shards": self.shards})
@@ -100,26 +102,27 @@ class Making:
             yield shard
 
     def _take(self, shard: Shard) -> None:
-        status = shard.table["status"].to_pylist()
         self._check_unique(shard)
-        self.records += status.count("ok")
-        self.failed += status.count("failed")
-        if len(self.reasons) < 3:
-            rows = (row for row in shard.table.to_pylist() if row["status"] == "failed")
-            self.reasons += [f"{row['record_id']}: {row['reason']}" for row in islice(rows, 3 - len(self.reasons))]
-        self.shards.append({"records": len(status), "size": shard.size, "sha256": shard.sha256})
+        failed = shard.table.filter(pc.equal(shard.table["status"], "failed"))
+        self.failed += len(failed)
+        self.records += len(shard.table) - len(failed)
+        for row in failed.slice(0, max(0, 3 - len(self.reasons))).to_pylist():
+            self.reasons.append(f"{row['record_id']}: {row['reason']}")
+        facts = {"size": shard.size, "sha256": shard.sha256, "rows_sha256": shard.rows_sha256}
+        self.shards.append({"records": len(shard.table), **facts})
 
     def _check_unique(self, shard: Shard) -> None:
         """Compare 8 bytes for each record: a million of them take 8 MB."""
         pairs = list(zip(shard.table["corpus"].to_pylist(), shard.table["record_id"].to_pylist(), strict=True))
         new = np.array([_mark(*pair) for pair in pairs], np.uint64)
         values, first, counts = np.unique(new, return_index=True, return_counts=True)
-        double = (counts > 1) | np.isin(values, self.seen, assume_unique=True)
+        place = np.minimum(np.searchsorted(self.seen, values), max(0, len(self.seen) - 1))
+        double = (counts > 1) | (self.seen[place] == values if len(self.seen) else False)
         if double.any():
             corpus, record_id = pairs[first[double].min()]
             remedy = "give every source once; corpora that share names cannot be in one archive"
             raise ArchiveError(f"{corpus}/{record_id}", "occurs twice in the sources", remedy)
-        self.seen = np.concatenate([self.seen, values])
+        self.seen = np.sort(np.concatenate([self.seen, values]), kind="stable")  # merges two sorted runs
 
 
 def _description(form: Form, corpora: list[Corpus]) -> dict[str, object]:

@@ -1,34 +1,19 @@
-"""A few entries of a source at a time: read, brought into form, and listed; in worker processes or here.
-
-Results come in the order of the entries, whatever the number of workers, and only a few pieces are on the way
-at any moment, so memory does not depend on how many records there are.
-"""
+"""A few entries of a source at a time: read, brought into form, and listed."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import sys
-import threading
-from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ssl_ecg.data.canonical import Form, canonicalise
 from ssl_ecg.data.corpora.base import Corpus, Entry
 from ssl_ecg.data.record import Record
-from ssl_ecg.errors import ArchiveError, SSLECGError
-
-RECORDS = 16
-"""Records in one piece."""
-
-Row = dict[str, Any]
-"""One record's line of the index, still without its place in the shard."""
+from ssl_ecg.errors import SSLECGError
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,55 +27,61 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What becomes of a few items: their rows of the index, and the samples of those that could be read."""
+    """What becomes of a few items.
 
-    rows: list[Row]
-    samples: bytes
+    Attributes
+    ----------
+    rows : list of str
+        Each record's row of the index as JSON, without the closing brace: its place in the shard follows.
+    lengths : list of int
+        Samples of each record, zero where it could not be used.
+    samples : int16 array
+        The recordings back to back; of use only until the next piece is asked for.
+    """
+
+    rows: list[str]
+    lengths: list[int]
+    samples: NDArray[np.int16]
 
 
-def prepared(
-    items: Iterable[Item], sources: Sequence[Corpus], form: Form, *, workers: int, multiple: int
-) -> Generator[Piece, None, None]:
-    """Prepare items piece by piece, in their order.
+class Room:
+    """Memory that takes recordings one after the other, and is used again for the next piece.
 
     Parameters
     ----------
-    items : iterable of Item
-    sources : sequence of Corpus
-        What `Item.source` counts.
-    form : Form
-    workers : int
-        Processes besides this one; with one or none, everything happens here.
-    multiple : int
-        After this many records, and its multiples, a piece ends.
-
-    Raises
-    ------
-    ArchiveError
-        If a worker process dies.
+    memory : int16 array, optional
+        Is filled first; what does not fit goes elsewhere.
     """
-    groups = _grouped(iter(items), multiple)
-    if workers < 2:
-        for group in groups:
-            yield prepare_piece(group, sources, form)
-        return
-    pool = _Pool(sources, form, workers)
-    waiting: deque[Future[Piece]] = deque()
-    try:
-        for group in groups:
-            waiting.append(pool.submit(group))
-            if len(waiting) > 2 * workers + 2:
-                yield _result(waiting.popleft())
-        while waiting:
-            yield _result(waiting.popleft())
-    finally:
-        pool.close()
+
+    def __init__(self, memory: NDArray[np.int16] | None = None) -> None:
+        self._memory = np.empty(2**18, np.int16) if memory is None else memory
+        self._used = 0
+
+    @property
+    def samples(self) -> NDArray[np.int16]:
+        """What has been added since `clear`."""
+        return self._memory[: self._used]
+
+    def add(self, samples: NDArray[np.int16]) -> None:
+        """Append a recording."""
+        end = self._used + samples.size
+        if end > len(self._memory):
+            larger = np.empty(max(end, 2 * len(self._memory)), np.int16)
+            larger[: self._used] = self.samples
+            self._memory = larger
+        self._memory[self._used : end] = samples.reshape(-1)
+        self._used = end
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self._used = 0
 
 
-def prepare_piece(items: Sequence[Item], sources: Sequence[Corpus], form: Form) -> Piece:
-    """Read and convert a few records; one that fails becomes a row with its reason."""
-    rows: list[Row] = []
-    samples: list[bytes] = []
+def prepare_piece(items: Sequence[Item], sources: Sequence[Corpus], form: Form, room: Room) -> Piece:
+    """Read and convert a few records into `room`; one that fails becomes a row with its reason."""
+    rows: list[str] = []
+    lengths: list[int] = []
+    room.clear()
     for item in items:
         row = _described(sources[item.source], item.entry)
         try:
@@ -113,12 +104,13 @@ def prepare_piece(items: Sequence[Item], sources: Sequence[Corpus], form: Form) 
                 n_samples=done.samples.shape[1],
                 scale=done.scale,
             )
-            samples.append(done.samples.tobytes())
-        rows.append({key: _plain(value) for key, value in row.items()})
-    return Piece(rows, b"".join(samples))
+            room.add(done.samples)
+        rows.append(json.dumps({key: plain(value) for key, value in row.items()})[:-1])
+        lengths.append(row["n_samples"])
+    return Piece(rows, lengths, room.samples)
 
 
-def _described(source: Corpus, entry: Entry) -> Row:
+def _described(source: Corpus, entry: Entry) -> dict[str, Any]:
     return {
         "record_id": entry.record_id,
         "corpus": source.name,
@@ -138,73 +130,10 @@ def _described(source: Corpus, entry: Entry) -> Row:
     }
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Make text that any file can hold: names of files need not be valid Unicode."""
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     return None if isinstance(value, float) and value != value else value
-
-
-def _grouped(items: Iterator[Item], multiple: int) -> Iterator[list[Item]]:
-    done = 0
-    while group := list(islice(items, min(RECORDS, multiple - done % multiple))):
-        done += len(group)
-        yield group
-
-
-def _result(future: Future[Piece]) -> Piece:
-    try:
-        return future.result()
-    except BrokenProcessPool as error:
-        remedy = "most likely memory ran out: run prepare again with fewer workers, it resumes"
-        raise ArchiveError("prepare", "a worker process died", remedy) from error
-
-
-class _Pool:
-    """Worker processes that hold the sources; pieces with records in memory are done here."""
-
-    def __init__(self, sources: Sequence[Corpus], form: Form, workers: int) -> None:
-        self.sources, self.form = sources, form
-        self._executor = ProcessPoolExecutor(
-            workers, mp_context=_context(), initializer=_start, initargs=(list(sources), form)
-        )
-
-    def submit(self, items: list[Item]) -> Future[Piece]:
-        if all(item.record is None for item in items):
-            return self._executor.submit(_work, items)
-        done: Future[Piece] = Future()
-        done.set_result(prepare_piece(items, self.sources, self.form))
-        return done
-
-    def close(self) -> None:
-        self._executor.shutdown(wait=True, cancel_futures=True)
-
-
-def _context() -> multiprocessing.context.BaseContext:
-    """Fork where that is the custom (Linux): workers start at once, with everything imported."""
-    return multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-
-
-_worker: tuple[list[Corpus], Form] | None = None
-
-
-def _start(sources: list[Corpus], form: Form) -> None:
-    global _worker
-    _worker = (sources, form)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends its workers
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _work(items: list[Item]) -> Piece:
-    if _worker is None:
-        raise RuntimeError("the worker was not started")
-    return prepare_piece(items, *_worker)

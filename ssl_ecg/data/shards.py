@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,18 +21,30 @@ import pyarrow.parquet as pq
 
 from ssl_ecg.data.index import SCHEMA
 from ssl_ecg.data.layout import INDEX, samples_path, table_path
-from ssl_ecg.data.pieces import Piece, Row
+from ssl_ecg.data.pieces import Piece
 from ssl_ecg.errors import ArchiveError
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A finished shard."""
+    """A finished shard.
+
+    Attributes
+    ----------
+    number : int
+    table : pyarrow.Table
+        Its part of the index.
+    size : int
+        Of the samples [bytes].
+    sha256, rows_sha256 : str
+        Checksums of the samples and of the part of the index.
+    """
 
     number: int
     table: pa.Table
-    sha256: str
     size: int
+    sha256: str
+    rows_sha256: str
 
 
 class ShardWriter:
@@ -53,7 +64,7 @@ class ShardWriter:
 
     def __init__(self, archive: Path, number: int, n_leads: int) -> None:
         self.archive, self.number, self.n_leads = archive, number, n_leads
-        self.rows: list[Row] = []
+        self.rows: list[str] = []
         self._path = samples_path(archive, number)
         self._part = self._path.with_suffix(".i16.part")
         self._hash = hashlib.sha256()
@@ -64,19 +75,19 @@ class ShardWriter:
 
     def add(self, piece: Piece) -> None:
         """Append the records of a piece."""
-        for row in piece.rows:
-            row.update(shard=self.number, offset=self._steps)
-            self._steps += row["n_samples"] * self.n_leads
-        self.rows += piece.rows
-        self._hash.update(piece.samples)
+        for row, length in zip(piece.rows, piece.lengths, strict=True):
+            self.rows.append(f'{row}, "shard": {self.number}, "offset": {self._steps}}}')
+            self._steps += length * self.n_leads
+        content = piece.samples.data.cast("B") if piece.samples.size else memoryview(b"")
+        self._hash.update(content)
         with writing(self.archive):
-            self._size += _write_all(self._file, piece.samples)
+            self._size += _write_all(self._file, content)
 
     def finish(self) -> Shard:
         """Move the shard into place."""
-        digest = self._hash.hexdigest()
-        facts = {b"sha256": digest.encode(), b"size": str(self._size).encode()}
-        table = _table(self.rows)
+        lines = "\n".join(self.rows).encode()
+        shard = Shard(self.number, _table(lines), self._size, self._hash.hexdigest(), hashlib.sha256(lines).hexdigest())
+        facts = {"size": str(shard.size), "sha256": shard.sha256, "rows_sha256": shard.rows_sha256}
         target = table_path(self.archive, self.number)
         part = target.with_suffix(".parquet.part")
         try:
@@ -85,13 +96,13 @@ class ShardWriter:
                 self._file.close()
                 os.replace(self._part, self._path)
                 with part.open("wb") as file:
-                    pq.write_table(table.replace_schema_metadata(facts), file)
+                    pq.write_table(shard.table.replace_schema_metadata(facts), file)
                     file.flush()
                     os.fsync(file.fileno())
                 os.replace(part, target)
         finally:
             part.unlink(missing_ok=True)
-        return Shard(self.number, table, digest, self._size)
+        return shard
 
     def discard(self) -> None:
         """Take back what has not been finished."""
@@ -107,12 +118,13 @@ def finished_shard(archive: Path, number: int, *, check: bool = True) -> Shard |
     try:
         table = pq.ParquetFile(table_path(archive, number)).read()
         facts = table.schema.metadata or {}
-        size, digest = int(facts[b"size"]), facts[b"sha256"].decode()
+        digest, rows = facts[b"sha256"].decode(), facts[b"rows_sha256"].decode()
+        size = int(facts[b"size"])
         if path.stat().st_size != size or (check and sha256_of(path) != digest):
             return None
     except (OSError, pa.ArrowException, KeyError, ValueError):
         return None
-    return Shard(number, table.replace_schema_metadata(None), digest, size)
+    return Shard(number, table.replace_schema_metadata(None), size, digest, rows)
 
 
 def sha256_of(path: Path) -> str:
@@ -124,15 +136,13 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def write_index(archive: Path, shards: Iterator[Shard], digest: Any, rows_at_once: int = 2**14) -> None:
+def write_index(archive: Path, shards: Iterator[Shard], rows_at_once: int = 2**14) -> None:
     """Join the tables of the shards into the index, a few thousand rows at a time.
 
     Parameters
     ----------
     archive : Path
     shards : iterator of Shard
-    digest : hashlib object
-        Is fed with every value of the index.
     rows_at_once : int
         Rows of one row group.
     """
@@ -144,7 +154,6 @@ def write_index(archive: Path, shards: Iterator[Shard], digest: Any, rows_at_onc
                 held: list[pa.Table] = []
                 for shard in shards:
                     held.append(shard.table)
-                    digest.update(json.dumps(shard.table.to_pylist(), sort_keys=True).encode())
                     if sum(len(table) for table in held) >= rows_at_once:
                         writer.write_table(pa.concat_tables(held))
                         held.clear()
@@ -165,17 +174,15 @@ def writing(archive: Path) -> Iterator[None]:
         raise ArchiveError(str(archive), f"cannot be written ({error.strerror or error})", remedy) from error
 
 
-def _table(rows: list[Row]) -> pa.Table:
-    """Build the table by way of JSON: quick, and `pa.array` would import pandas, which takes a second."""
-    lines = "\n".join([json.dumps(row) for row in rows]).encode()
+def _table(lines: bytes) -> pa.Table:
+    """Read the rows from JSON: quick, while `pa.array` would import pandas, which takes a second."""
     reading = pa.json.ReadOptions(use_threads=False, block_size=len(lines) + 1)
     parsing = pa.json.ParseOptions(explicit_schema=SCHEMA, unexpected_field_behavior="error")
     return pa.json.read_json(io.BytesIO(lines), reading, parsing).select(SCHEMA.names)
 
 
-def _write_all(file: Any, content: bytes) -> int:
-    view = memoryview(content)
+def _write_all(file: Any, content: memoryview) -> int:
     done = 0
-    while done < len(view):
-        done += file.write(view[done:])
+    while done < len(content):
+        done += file.write(content[done:])
     return done

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from made_corpus import Made, made_record
 
-from ssl_ecg.data import making, pieces, shards
+from ssl_ecg.data import making, shards, workers
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.data.corpora import open_corpus
 from ssl_ecg.data.memory import Records
@@ -111,15 +111,22 @@ class TestSame:
 
     SOURCES = staticmethod(lambda: [Made(50, broken=(3, 17)), Made(7, name="other")])
 
-    @pytest.mark.parametrize("workers", [2, 3])
-    def test_with_more_workers(self, whole: Path, tmp_path: Path, workers: int) -> None:
-        _prepare(self.SOURCES(), tmp_path / "a", shard_records=20, workers=workers)
+    @pytest.mark.parametrize("n", [2, 3])
+    def test_with_more_workers(self, whole: Path, tmp_path: Path, n: int) -> None:
+        _prepare(self.SOURCES(), tmp_path / "a", shard_records=20, workers=n)
+        assert _content(tmp_path / "a") == _content(whole)
+
+    def test_pieces_too_long_for_shared_memory(
+        self, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(workers, "_SLOT", 20_000)
+        _prepare(self.SOURCES(), tmp_path / "a", shard_records=20, workers=2)
         assert _content(tmp_path / "a") == _content(whole)
 
     def test_with_processes_that_start_anew(self, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         import multiprocessing
 
-        monkeypatch.setattr(pieces, "_context", lambda: multiprocessing.get_context("spawn"))
+        monkeypatch.setattr(workers, "_context", lambda: multiprocessing.get_context("spawn"))
         _prepare(self.SOURCES(), tmp_path / "a", shard_records=20, workers=2)
         assert _content(tmp_path / "a") == _content(whole)
 
@@ -342,14 +349,14 @@ class TestFolder:
         assert len(_prepare(Made(3), tmp_path / "a")) == 3
 
     def test_a_worker_that_dies(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        parent, real = os.getpid(), pieces.prepare_piece
+        parent, real = os.getpid(), workers.prepare_piece
 
         def die(*args: Any) -> Any:
             if os.getpid() != parent:
                 os._exit(9)
             return real(*args)
 
-        monkeypatch.setattr(pieces, "prepare_piece", die)
+        monkeypatch.setattr(workers, "prepare_piece", die)
         with pytest.raises(ArchiveError, match=r"worker.*fewer workers"):
             _prepare(Made(50), tmp_path / "a", workers=2)
 
@@ -590,6 +597,8 @@ class TestFiles:
         record = made_record(0).replace(record_id="caf\udce9", codes=("\udcff",))
         archive = _prepare([record], tmp_path / "a")
         assert archive.index.record_id[0] == "caf?"
+        _interrupted(tmp_path / "b", [record])
+        assert len(_prepare([record], tmp_path / "b")) == 1
         assert archive.index.codes[0] == ["?"]
 
     def test_ages_that_are_no_number(self, tmp_path: Path) -> None:

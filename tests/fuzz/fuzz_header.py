@@ -14,14 +14,7 @@ import shutil
 import sys
 import tempfile
 
-import atheris
-
-with atheris.instrument_imports(include=["ssl_ecg"]):
-    from ssl_ecg.data.readers import read_record
-    from ssl_ecg.data.readers.wfdb_header import clinical, parse_header
-from ssl_ecg.errors import SSLECGError
-
-FOLDER = tempfile.mkdtemp()
+FOLDER = os.path.join(tempfile.gettempdir(), f"ssl_ecg-fuzz-{os.getpid()}")
 SEGMENT = b"seg 1 500 30\nseg.dat 16 200 16 0 0 0 0 I\n"
 
 
@@ -31,6 +24,10 @@ def write(name: str, content: bytes) -> None:
 
 
 def one_input(data: bytes) -> None:
+    from ssl_ecg.data.readers import read_record
+    from ssl_ecg.data.readers.wfdb_header import clinical, parse_header
+    from ssl_ecg.errors import SSLECGError
+
     if not data:
         return
     size = data[0] * 16
@@ -47,6 +44,11 @@ def one_input(data: bytes) -> None:
 
 
 def main() -> None:
+    import atheris
+
+    with atheris.instrument_imports(include=["ssl_ecg"]):
+        import ssl_ecg.data.readers  # noqa: F401
+    os.makedirs(FOLDER)
     write("seg.hea", SEGMENT)
     write("seg.dat", bytes(60))
     try:

@@ -117,5 +117,5 @@ def normal_beat(subject: Subject, rng: np.random.Generator) -> Beat:
         qtc=float(np.clip(rng.normal(0.402 if male else 0.414, 0.014), 0.368, 0.445)),
         st=np.array([0.018, 0.008, -0.03]) * rng.lognormal(0, 0.4) + rng.normal(0, 0.006, 3),
         voltage=(1.4, 3.35),
-        axis=(-15.0, 90.0),
+        axis=(-10.0, 88.0),
     )

@@ -50,13 +50,13 @@ def encode() -> Callable[[Sequence[int], str], bytes]:
 def wfdb_record(tmp_path: Path) -> Callable[..., str]:
     """Write (time, lead) steps as a record of one segment; give its path without suffix."""
 
-    def write(steps, fmt="16", *, name="r1", gain="200", units="mV", fs=500, leads=LEADS, files=None, tail="") -> str:
+    def write(steps, fmt="16", *, name="r1", gain="200", units="mV", fs=500, leads=LEADS, files=None) -> str:
         steps = np.asarray(steps)
         samples, n_sig = steps.shape
         files = files or [f"{name}.dat"] * n_sig
         lines = [f"{name} {n_sig} {fs} {samples}"]
         for k in range(n_sig):
-            lines.append(f"{files[k]} {fmt}{tail} {gain}/{units} 16 0 {steps[0, k]} 0 0 {leads[k]}")
+            lines.append(f"{files[k]} {fmt} {gain}/{units} 16 0 {steps[0, k]} 0 0 {leads[k]}")
         (tmp_path / f"{name}.hea").write_text("\n".join(lines) + "\n", encoding="utf-8")
         for file in dict.fromkeys(files):
             members = [k for k in range(n_sig) if files[k] == file]

@@ -1,0 +1,259 @@
+"""Training runs: they learn, resume exactly after kill -9, and refuse what cannot be right."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ssl_ecg import Archive, load_encoder, prepare, pretrain
+from ssl_ecg.data.record import Record
+from ssl_ecg.errors import ArchiveError, CheckpointError, RecipeError
+from ssl_ecg.leads import STANDARD_LEADS
+from ssl_ecg.train.monitor import log_curves, read_log
+from ssl_ecg.train.state import load_state
+from ssl_ecg.train.stream import BatchStream, step_seed
+
+RECIPE = {
+    "encoder": {"name": "conv1d", "widths": [8, 16]},
+    "views": {"crop": 100, "transforms": [{"name": "gain"}, {"name": "lead_mask", "p": 0.5}]},
+    "method": {"name": "simclr", "hidden_dim": 16, "out_dim": 8},
+    "data": {"seconds": 2},
+    "train": {
+        "steps": 12, "batch_size": 8, "log_every": 1, "monitor_every": 4, "checkpoint_every": 5,
+        "precision": "float32",
+    },
+}  # fmt: skip
+
+
+def recipe(**train: object) -> dict:
+    return {**RECIPE, "train": {**RECIPE["train"], **train}}
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
+    rng = np.random.default_rng(0)
+    records = [
+        Record(
+            np.cumsum(rng.normal(size=(12, 400)), axis=1).astype(np.float32) * 0.05,
+            100.0,
+            STANDARD_LEADS,
+            f"r{k}",
+            patient_id=f"p{k // 2}",
+            codes=("NORM",) if k % 2 else ("MI",),
+        )
+        for k in range(40)
+    ]
+    return prepare(records, tmp_path_factory.mktemp("data") / "archive", band=None, progress=False)
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_state(run / "last.ckpt")["state_dict"]
+
+
+def same(a: Path, b: Path) -> bool:
+    first, second = weights(a), weights(b)
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.fixture(scope="module")
+def run(archive: Archive, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pretrain(recipe(), archive, tmp_path_factory.mktemp("run") / "a", progress=False, task="superclass")
+
+
+def test_a_run_leaves_everything_needed(run: Path, archive: Archive) -> None:
+    assert {p.name for p in run.iterdir()} >= {"recipe.yaml", "run.json", "log.csv", "last.ckpt", "encoder"}
+    curves = log_curves(run / "log.csv")
+    assert curves["step"].tolist() == list(range(1, 13))
+    assert np.isfinite(curves["loss"]).all()
+    looked = np.isfinite(curves["rank"])
+    assert curves["step"][looked].tolist() == [4, 8, 12]
+    assert np.isfinite(curves["probe_auroc"][looked]).all()
+    assert curves["lr"].argmax() < 3
+    assert curves["lr"][-1] < 0.1 * curves["lr"].max()
+    encoder = load_encoder(run)
+    encoder.preprocessing.check_archive(archive)
+    seen = encoder.card["pretrained_on"]
+    assert seen["records"] == 40
+    assert seen["archive"] == archive.fingerprint
+
+
+def test_same_seed_same_weights_other_seed_others(run: Path, archive: Archive, tmp_path: Path) -> None:
+    assert same(run, pretrain(recipe(), archive, tmp_path / "again", progress=False))
+    assert not same(run, pretrain(recipe(seed=1), archive, tmp_path / "other", progress=False))
+
+
+def test_loader_processes_do_not_matter(run: Path, archive: Archive, tmp_path: Path) -> None:
+    assert same(run, pretrain(recipe(workers=2), archive, tmp_path / "w", progress=False))
+
+
+def test_a_finished_run_is_not_trained_again(run: Path, archive: Archive) -> None:
+    before = (run / "last.ckpt").stat().st_mtime_ns
+    pretrain(recipe(), archive, run, progress=False)
+    assert (run / "last.ckpt").stat().st_mtime_ns == before
+
+
+def start(archive: Archive, out: Path, steps: int) -> subprocess.Popen[bytes]:
+    """Train in a process of its own, slowly enough to be hit in the middle."""
+    code = (
+        "import sys, time; from ssl_ecg import pretrain; from ssl_ecg.methods.simclr import SimCLR\n"
+        "from tests.train.test_fit import recipe\n"
+        "loss = SimCLR.loss\n"
+        "def slow(self, batch):\n    time.sleep(0.3)\n    return loss(self, batch)\n"
+        "SimCLR.loss = slow\n"
+        f"pretrain(recipe(steps={steps}), {str(archive.path)!r}, {str(out)!r}, progress=False)\n"
+    )
+    root = Path(__file__).parents[2]
+    return subprocess.Popen([sys.executable, "-c", code], cwd=root, env={**os.environ, "PYTHONPATH": str(root)})
+
+
+def wait_for_step(out: Path, step: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline:
+        rows = read_log(out / "log.csv")
+        if rows and int(rows[-1]["step"]) >= step:
+            return
+        if process.poll() is not None:
+            raise AssertionError("the run ended by itself")
+        time.sleep(0.05)
+    raise AssertionError("the run did not get so far")
+
+
+@pytest.mark.slow
+def test_resume_after_kill_is_exact(run: Path, archive: Archive, tmp_path: Path) -> None:
+    out = tmp_path / "killed"
+    process = start(archive, out, 12)
+    wait_for_step(out, 7, process)
+    process.kill()
+    process.wait()
+    assert load_state(out / "last.ckpt")["global_step"] == 5
+    assert not (out / "encoder").exists()
+    pretrain(recipe(), archive, out, progress=False)
+    assert same(run, out)
+    ours, theirs = log_curves(out / "log.csv"), log_curves(run / "log.csv")
+    assert ours["step"].tolist() == theirs["step"].tolist()
+    np.testing.assert_allclose(ours["loss"], theirs["loss"], rtol=1e-5)
+    a, b = load_encoder(run), load_encoder(out)
+    x = torch.randn(2, 12, 200)
+    assert torch.equal(a(x), b(x))
+
+
+@pytest.mark.slow
+def test_interrupt_saves_and_resumes_exactly(run: Path, archive: Archive, tmp_path: Path) -> None:
+    out = tmp_path / "stopped"
+    process = start(archive, out, 12)
+    wait_for_step(out, 6, process)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=120) != 0
+    assert load_state(out / "last.ckpt")["global_step"] >= 6
+    pretrain(recipe(), archive, out, progress=False)
+    assert same(run, out)
+
+
+def test_another_recipe_in_the_same_folder_is_refused(run: Path, archive: Archive) -> None:
+    with pytest.raises(CheckpointError, match="another recipe"):
+        pretrain(recipe(lr=0.5), archive, run, progress=False)
+
+
+def test_damaged_state_is_named(archive: Archive, run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "damaged"
+    out.mkdir()
+    for name in ("recipe.yaml", "run.json"):
+        (out / name).write_bytes((run / name).read_bytes())
+    (out / "last.ckpt").write_bytes((run / "last.ckpt").read_bytes()[:-500])
+    with pytest.raises(CheckpointError, match="delete it"):
+        pretrain(recipe(), archive, out, progress=False)
+
+
+def test_state_of_another_model_is_refused(archive: Archive, run: Path, tmp_path: Path) -> None:
+    from ssl_ecg.pretraining import build_method
+    from ssl_ecg.recipes import load_recipe
+    from ssl_ecg.train.fit import fit
+    from ssl_ecg.train.selection import open_strips
+
+    (tmp_path / "last.ckpt").write_bytes((run / "last.ckpt").read_bytes())
+    other = load_recipe({**recipe(), "encoder": {"name": "conv1d", "widths": [8, 24]}})
+    for steps in (12, 15):
+        method = build_method(other, archive)
+        with pytest.raises(CheckpointError, match="another model"):
+            fit(method, open_strips(archive, seconds=2), tmp_path, steps=steps, batch_size=8, progress=False)
+
+
+def test_wrong_values_are_named(archive: Archive, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="steps"):
+        pretrain(recipe(steps=0), archive, tmp_path / "a", progress=False)
+    with pytest.raises(ArchiveError, match="fewer than a batch"):
+        pretrain(recipe(batch_size=64), archive, tmp_path / "b", progress=False)
+    with pytest.raises(ArchiveError, match="is left to train on"):
+        pretrain({**RECIPE, "data": {"corpora": ["none"]}}, archive, tmp_path / "c", progress=False)
+    with pytest.raises(RecipeError, match="n_leads"):
+        pretrain({**RECIPE, "encoder": {"name": "conv1d", "n_leads": 2}}, archive, tmp_path / "d", progress=False)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CheckpointError, match="cannot be made"):
+        pretrain(recipe(), archive, tmp_path / "file" / "x", progress=False)
+
+
+def test_collapse_is_told(archive: Archive, tmp_path: Path) -> None:
+    from ssl_ecg.methods.registry import METHODS
+    from ssl_ecg.methods.simclr import SimCLR
+
+    class Collapsing(SimCLR):
+        def loss(self, batch):
+            return self.encoder(batch["signal"]).square().mean()
+
+    METHODS["collapsing"] = Collapsing
+    try:
+        broken = {**recipe(lr=0.3, steps=30, weight_decay=0.5), "method": {"name": "collapsing"}}
+        with pytest.warns(UserWarning, match="collapsing"):
+            pretrain(broken, archive, tmp_path / "run", progress=False)
+    finally:
+        del METHODS["collapsing"]
+
+
+def test_loss_that_is_not_finite_stops_the_run(archive: Archive, tmp_path: Path) -> None:
+    from ssl_ecg.methods.registry import METHODS
+    from ssl_ecg.methods.simclr import SimCLR
+    from ssl_ecg.train.adapter import TrainingError
+
+    class Broken(SimCLR):
+        def loss(self, batch):
+            return super().loss(batch) * float("nan")
+
+    METHODS["broken"] = Broken
+    try:
+        with pytest.raises(TrainingError, match="lower train.lr"):
+            pretrain({**recipe(), "method": {"name": "broken"}}, archive, tmp_path / "run", progress=False)
+    finally:
+        del METHODS["broken"]
+
+
+def test_tensorboard_is_optional(archive: Archive, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    out = pretrain(recipe(steps=2, tensorboard=True), archive, tmp_path / "run", progress=False)
+    assert list((out / "tensorboard").glob("events*"))
+
+
+def test_every_pass_sees_every_strip_once(archive: Archive) -> None:
+    from ssl_ecg.train.selection import open_strips
+
+    stream = BatchStream(open_strips(archive, seconds=2), batch_size=8, seed=3, steps=20)
+    for number in range(3):
+        rows = [row for step in range(5) for row in stream.rows(5 * number + step)]
+        assert sorted(rows) == list(range(40))
+    assert stream.rows(0) != stream.rows(5)
+    halves = [
+        BatchStream(stream.strips, batch_size=8, seed=3, steps=20, rank=rank, world=2).rows(7) for rank in (0, 1)
+    ]
+    assert sorted(halves[0] + halves[1]) == sorted(stream.rows(7))
+
+
+def test_step_seeds_do_not_repeat() -> None:
+    seeds = {step_seed(seed, step, purpose) for seed in range(5) for step in range(200) for purpose in range(3)}
+    assert len(seeds) == 5 * 200 * 3
