@@ -33,7 +33,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     if not hasattr(options, "call"):
         parser.print_help()
         return 2
-    from ssl_ecg import commands
+    import ssl_ecg.commands as commands
 
     try:
         getattr(commands, options.call)(options)
@@ -75,16 +75,12 @@ def _quiet(parser: argparse.ArgumentParser) -> None:
 
 
 def _download(commands: Any) -> None:
-    parser = _command(
-        commands, "download", "download_corpus", "Fetch a public corpus; resumable and checksummed."
-    )
+    parser = _command(commands, "download", "download_corpus", "Fetch a public corpus; resumable and checksummed.")
     parser.add_argument("corpus", help="name of a corpus, such as ptbxl")
     parser.add_argument("--out", type=Path, help="folder (default: the corpus's name)")
     parser.add_argument("--base-url", help="fetch from this address instead, in the same layout")
     parser.add_argument("--workers", type=int, default=4, help="parallel connections (default %(default)s)")
-    parser.add_argument(
-        "--only", nargs="+", metavar="PATTERN", help="only files that match, such as 'records100/*'"
-    )
+    parser.add_argument("--only", nargs="+", metavar="PATTERN", help="only files that match, such as 'records100/*'")
     _quiet(parser)
 
 
@@ -93,9 +89,7 @@ def _prepare(commands: Any) -> None:
     parser.add_argument("source", nargs="+", help="folder, or corpus:folder such as ptbxl:/data/ptb-xl")
     parser.add_argument("--out", type=Path, required=True, metavar="ARCHIVE")
     parser.add_argument("--fs", type=float, default=100.0, help="sampling rate [Hz] (default %(default)s)")
-    parser.add_argument(
-        "--leads", help="leads in order, such as I,II,V1 (default: the twelve standard leads)"
-    )
+    parser.add_argument("--leads", help="leads in order, such as I,II,V1 (default: the twelve standard leads)")
     parser.add_argument(
         "--band", nargs="+", default=["0.5", "40"], metavar="HZ",
         help="pass band LOW HIGH [Hz], or 'none' (default 0.5 40)",
@@ -145,16 +139,12 @@ def _probe(commands: Any) -> None:
     parser.add_argument("embeddings", type=Path, metavar="DIR")
     parser.add_argument("--task", required=True, help="such as superclass or cpsc9")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
-    parser.add_argument(
-        "--baseline", type=Path, metavar="DIR", help="embeddings of the same records to compare with"
-    )
+    parser.add_argument("--baseline", type=Path, metavar="DIR", help="embeddings of the same records to compare with")
     parser.add_argument("--train-folds", type=folds, metavar="1-8")
     parser.add_argument("--val-folds", type=folds, metavar="9")
     parser.add_argument("--test-folds", type=folds, metavar="10")
     parser.add_argument("--labels", type=int, metavar="N", help="also probe with N labelled records")
-    parser.add_argument(
-        "--draws", type=int, default=10, help="draws of N labelled records (default %(default)s)"
-    )
+    parser.add_argument("--draws", type=int, default=10, help="draws of N labelled records (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-knn", action="store_true")
 
@@ -163,17 +153,11 @@ def _screen(commands: Any) -> None:
     parser = _command(commands, "screen", "screen_embeddings", "Rank recordings by how unusual they are.")
     parser.add_argument("embeddings", type=Path, metavar="DIR")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
-    parser.add_argument(
-        "--detector", default="kmeans", help="kmeans, dbscan, hdbscan or knn (default %(default)s)"
-    )
+    parser.add_argument("--detector", default="kmeans", help="kmeans, dbscan, hdbscan or knn (default %(default)s)")
     parser.add_argument("--reference", type=Path, metavar="DIR", help="embeddings of what counts as usual")
     parser.add_argument("--archive", type=Path, help="draw the most unusual recordings from this archive")
-    parser.add_argument(
-        "--budget", type=float, default=10.0, help="alerts per 1,000 recordings (default %(default)s)"
-    )
-    parser.add_argument(
-        "--top", type=int, default=12, help="recordings drawn in the report (default %(default)s)"
-    )
+    parser.add_argument("--budget", type=float, default=10.0, help="alerts per 1,000 recordings (default %(default)s)")
+    parser.add_argument("--top", type=int, default=12, help="recordings drawn in the report (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
 
 
@@ -198,9 +182,7 @@ def _demo(commands: Any) -> None:
     parser.add_argument("--data", metavar="PATH", help="your recordings: a folder, or corpus:folder")
     parser.add_argument("--recipe", default="demo")
     parser.add_argument("--task", help="label system for the probe (default: superclass where labels exist)")
-    parser.add_argument(
-        "--records", type=int, default=1200, help="simulated recordings (default %(default)s)"
-    )
+    parser.add_argument("--records", type=int, default=1200, help="simulated recordings (default %(default)s)")
     parser.add_argument(
         "--set",
         action="append",

@@ -181,9 +181,7 @@ def _export_index(archive: Archive, path: Path) -> None:
     os.replace(part, path)
 
 
-def _embed_long(
-    encoder: nn.Module, archive: Archive, row: int, length: int, window: int
-) -> NDArray[np.float32]:
+def _embed_long(encoder: nn.Module, archive: Archive, row: int, length: int, window: int) -> NDArray[np.float32]:
     """Average over windows, each weighted by its length, reading one at a time."""
     total = np.zeros(int(encoder.dim), np.float64)  # type: ignore[arg-type]
     for start in range(0, length, window):

@@ -63,9 +63,7 @@ class Preprocessing:
         mine, theirs = _band_text(self.band), _band_text(band)
         if mine != theirs:
             remedy = f"prepare the recordings with --band {mine}"
-            raise CheckpointError(
-                where, f"was filtered with band {theirs}, the encoder expects {mine}", remedy
-            )
+            raise CheckpointError(where, f"was filtered with band {theirs}, the encoder expects {mine}", remedy)
 
     def check_archive(self, archive: Archive) -> None:
         """Compare with an archive; raises `CheckpointError` as `check` does."""

@@ -161,9 +161,7 @@ def online_probe(archive: Archive, strips: Strips, task: str) -> Probe:
     signal = np.stack(list(_signals(strips, chosen)))
 
     def probe(encoder: nn.Module) -> float:
-        z = np.concatenate(
-            [embed_signal(encoder, part) for part in np.array_split(signal, -(-len(signal) // 256))]
-        )
+        z = np.concatenate([embed_signal(encoder, part) for part in np.array_split(signal, -(-len(signal) // 256))])
         y = labels[chosen]
         fitted = LinearProbe(strengths=(0.01,)).fit(z[~held_out], y[~held_out])
         return float(macro_auroc(y[held_out], fitted.predict_proba(z[held_out])))
@@ -171,9 +169,7 @@ def online_probe(archive: Archive, strips: Strips, task: str) -> Probe:
     return probe
 
 
-def _signals(
-    strips: Strips, chosen: np.ndarray[Any, np.dtype[np.int64]]
-) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _signals(strips: Strips, chosen: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.float32]]:
     import torch
 
     with torch.random.fork_rng(devices=[]):
@@ -197,9 +193,7 @@ def _claim(out: Path, recipe: Mapping[str, Any], archive: Archive) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CheckpointError(
-            str(out), f"cannot be made ({error.strerror})", "choose another --out"
-        ) from None
+        raise CheckpointError(str(out), f"cannot be made ({error.strerror})", "choose another --out") from None
     write_json(out / "run.json", note)
     write_whole(file, lambda f: f.write(text.encode()))
 

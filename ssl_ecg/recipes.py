@@ -68,14 +68,10 @@ def find_recipe(name_or_path: str | Path) -> Path:
     short = [full for full in shipped if full.split("/")[-1] == name]
     if len(short) == 1:
         return shipped[short[0]]
-    raise RecipeError(
-        name, "no such recipe", nearest(name, [*shipped, *(full.split("/")[-1] for full in shipped)])
-    )
+    raise RecipeError(name, "no such recipe", nearest(name, [*shipped, *(full.split("/")[-1] for full in shipped)]))
 
 
-def load_recipe(
-    name_or_path: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()
-) -> dict[str, Any]:
+def load_recipe(name_or_path: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Read a recipe, apply overrides and bind it: every key known, every value of its type, defaults filled in.
 
     Parameters
@@ -102,9 +98,7 @@ def load_recipe(
         path = find_recipe(name_or_path)
         raw, where = _parse_file(path), str(name_or_path)
     if not isinstance(raw, dict):
-        raise RecipeError(
-            where, "is not a mapping of sections", f"start from one of: {', '.join(list_recipes())}"
-        )
+        raise RecipeError(where, "is not a mapping of sections", f"start from one of: {', '.join(list_recipes())}")
     raw = _copy(raw)
     for override in overrides:
         _apply(raw, override)
@@ -152,8 +146,7 @@ def _bind_views(values: Any, where: str) -> dict[str, Any]:
     if not isinstance(steps, list):
         raise RecipeError(f"{where}.transforms", "is not a list", "begin each transform with '- name:'")
     bound["transforms"] = [
-        _bind_named(TRANSFORMS, step, f"{where}.transforms.{k}", ("fs", "leads"))
-        for k, step in enumerate(steps)
+        _bind_named(TRANSFORMS, step, f"{where}.transforms.{k}", ("fs", "leads")) for k, step in enumerate(steps)
     ]
     return bound
 
@@ -185,9 +178,7 @@ def bind(target: Callable[..., Any], values: Any, where: str, *, skip: Sequence[
     try:
         namespace = parser.parse_object({"it": dict(values)})
     except Exception as error:
-        raise RecipeError(
-            where, _shorten(str(error)), "see the docstring of " + target.__qualname__
-        ) from None
+        raise RecipeError(where, _shorten(str(error)), "see the docstring of " + target.__qualname__) from None
     bound = namespace.as_dict().get("it", {})
     return {name: bound[name] for name in known if name in bound}
 
@@ -249,9 +240,7 @@ def copy_recipe(name: str | Path, target: str | Path) -> Path:
     except FileExistsError:
         raise RecipeError(str(target), "is there already", "choose another name") from None
     except OSError as error:
-        raise RecipeError(
-            str(target), f"cannot be written ({error.strerror})", "choose another folder"
-        ) from None
+        raise RecipeError(str(target), f"cannot be written ({error.strerror})", "choose another folder") from None
     return target
 
 
@@ -261,9 +250,7 @@ def _parse_file(path: Path) -> Any:
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(str(path), f"cannot be read ({error})", "give a YAML file") from None
     except yaml.YAMLError as error:
-        raise RecipeError(
-            str(path), "is not valid YAML: " + _shorten(str(error)), "mend the line named"
-        ) from None
+        raise RecipeError(str(path), "is not valid YAML: " + _shorten(str(error)), "mend the line named") from None
 
 
 def _apply(recipe: dict[str, Any], override: str) -> None:
@@ -294,9 +281,7 @@ def _step(place: Any, key: str, override: str) -> Any:
     if isinstance(inner, str):
         inner = place[key] = {"name": inner}
     if not isinstance(inner, dict | list):
-        raise RecipeError(
-            f"--set {override}", f"{key!r} holds a value, not a section", "leave out what follows it"
-        )
+        raise RecipeError(f"--set {override}", f"{key!r} holds a value, not a section", "leave out what follows it")
     return inner
 
 

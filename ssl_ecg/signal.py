@@ -235,18 +235,24 @@ def quality_flags(x: NDArray[np.floating], fs: float, leads: Sequence[str]) -> l
     """
     rows, missing = _checked(x, fs, fs), None
     upper, lower = _extremes(rows, round(fs))
-    if not (np.isfinite(upper).all() and np.isfinite(lower).all()):
+    high, low = upper.max(axis=-1), lower.min(axis=-1)
+    if not np.isfinite(high - low).all():
         rows, missing = filled(rows)
         upper, lower = _extremes(rows, round(fs))
-    high, low = upper.max(axis=-1), lower.min(axis=-1)
+        high, low = upper.max(axis=-1), lower.min(axis=-1)
     flat = upper - lower < FLAT
+    span = high - low
     flagged = {
-        "nan": missing.any(axis=-1) if missing is not None else np.zeros(len(rows), np.bool_),
-        "flat": flat.mean(axis=-1) >= 0.1,
-        "saturated": _rests(rows, high, fs) | _rests(rows, low, fs),
-        "amplitude": ~flat.all(axis=-1) & ((high - low < IMPLAUSIBLE[0]) | (high - low > IMPLAUSIBLE[1])),
+        "flat": np.count_nonzero(flat, axis=-1) >= 0.1 * flat.shape[1],
+        "saturated": _rests(rows, high, low, fs),
+        "amplitude": ~flat.all(axis=-1) & ((span < IMPLAUSIBLE[0]) | (span > IMPLAUSIBLE[1])),
     }
-    flags = [f"{name}:{leads[k]}" for name, which in flagged.items() for k in which.nonzero()[0]]
+    if missing is not None:
+        flat &= _extremes(missing.astype(np.float32), round(fs))[0] == 0  # a bridge over a gap is not the lead
+        flagged = {"nan": missing.any(axis=-1), **flagged, "flat": flat.mean(axis=-1) >= 0.1}
+    flags = [
+        f"{name}:{leads[k]}" for name, which in flagged.items() if which.any() for k in np.flatnonzero(which).tolist()
+    ]
     relations = limb_relations(tuple(leads))
     if len(relations):
         residual = np.abs(relations @ rows[:, :: max(1, round(fs / 100))])
@@ -268,16 +274,18 @@ def _extremes(rows: Rows, block: int) -> tuple[Rows, Rows]:
     return upper, lower
 
 
-def _rests(rows: Rows, rail: Rows, fs: float) -> NDArray[np.bool_]:
+def _rests(rows: Rows, high: Rows, low: Rows, fs: float) -> NDArray[np.bool_]:
     """Find the leads that rest at one of their extremes for 50 ms, at least three samples."""
     shortest = max(3, round(0.05 * fs))
-    sparse = rows[:, :: max(1, shortest // 2)] == rail[:, None]  # so long a rest is met twice in a row
-    out = (sparse[:, 1:] & sparse[:, :-1]).any(axis=-1)
-    for k in out.nonzero()[0]:
-        edges = np.flatnonzero(np.diff(rows[k] == rail[k], prepend=False, append=False))
-        rests = (edges[1::2] - edges[::2]).max() >= shortest
-        out[k] = rests and abs(float(rail[k]) - float(rows[k].mean())) >= REST
-    return np.asarray(out)
+    sparse = rows[:, :: max(1, shortest // 2)]
+    at_rail = (sparse == high[:, None]) | (sparse == low[:, None])
+    out = np.zeros(len(rows), np.bool_)
+    for k in np.flatnonzero((at_rail[:, 1:] & at_rail[:, :-1]).any(axis=-1)):  # so long a rest is met twice
+        for rail in (high[k], low[k]):
+            edges = np.flatnonzero(np.diff(rows[k] == rail, prepend=False, append=False))
+            rests = (edges[1::2] - edges[::2]).max() >= shortest
+            out[k] |= rests and abs(float(rail) - float(rows[k].mean())) >= REST
+    return out
 
 
 def _checked(x: NDArray[np.floating], fs_in: float, fs_out: float) -> NDArray[np.float32]:

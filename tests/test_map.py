@@ -50,9 +50,7 @@ def test_wrong_requests():
 def test_records_outside_the_sample_lie_beside_their_neighbours(monkeypatch):
     Z, kind = _blobs(400)
     monkeypatch.setattr(embedding_map, "_MOST_FOR_UMAP", 100)
-    monkeypatch.setattr(
-        embedding_map, "_umap", lambda sample, plane, *rest: plane
-    )  # UMAP itself is slow to start
+    monkeypatch.setattr(embedding_map, "_umap", lambda sample, plane, *rest: plane)  # UMAP itself is slow to start
     picture = project(Z)
     assert picture.shape == (400, 2)
     assert silhouette_score(picture, kind) > 0.5

@@ -71,9 +71,7 @@ def test_linear_probe_equals_scikit_learn_at_its_strength():
     probe = LinearProbe().fit(Z[:200], Y[:200], Z[200:], Y[200:])
     scaler = StandardScaler().fit(Z[:200])
     for k in range(3):
-        reference = LogisticRegression(C=probe.C_, tol=1e-8, max_iter=5000).fit(
-            scaler.transform(Z[:200]), Y[:200, k]
-        )
+        reference = LogisticRegression(C=probe.C_, tol=1e-8, max_iter=5000).fit(scaler.transform(Z[:200]), Y[:200, k])
         expected = reference.predict_proba(scaler.transform(Z[200:]))[:, 1]
         np.testing.assert_allclose(probe.predict_proba(Z[200:])[:, k], expected, atol=1e-4)
 
@@ -82,11 +80,7 @@ def test_strength_is_the_best_on_validation():
     Z, Y = _case(n=120, dim=100, noise=2.0)
     probe = LinearProbe().fit(Z[:60], Y[:60], Z[60:], Y[60:])
     alone = {
-        c: np.mean(
-            auroc(
-                Y[60:], LinearProbe(strengths=[c]).fit(Z[:60], Y[:60], Z[60:], Y[60:]).predict_proba(Z[60:])
-            )
-        )
+        c: np.mean(auroc(Y[60:], LinearProbe(strengths=[c]).fit(Z[:60], Y[:60], Z[60:], Y[60:]).predict_proba(Z[60:])))
         for c in probe.strengths
     }
     assert max(alone, key=alone.get) == probe.C_
@@ -117,9 +111,7 @@ def test_knn_equals_a_slow_vote():
         cosine = [float(q @ z / np.linalg.norm(q) / np.linalg.norm(z)) for z in others]
         best = np.argsort(cosine)[::-1][:7]
         for k in range(3):
-            votes = [
-                (np.exp((cosine[i] - cosine[best[0]]) / 0.1), Y[i, k]) for i in best if np.isfinite(Y[i, k])
-            ]
+            votes = [(np.exp((cosine[i] - cosine[best[0]]) / 0.1), Y[i, k]) for i in best if np.isfinite(Y[i, k])]
             expected = (sum(w * y for w, y in votes) + 0.1 * prior[k]) / (sum(w for w, _ in votes) + 0.1)
             assert probe.predict_proba(Z[[row]])[0, k] == pytest.approx(expected, rel=1e-4)
 

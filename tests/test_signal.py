@@ -282,6 +282,11 @@ class TestQuality:
         x[6] = 5.0
         assert quality_flags(x, 500, STANDARD_LEADS) == ["flat:V1"]
 
+    def test_a_gap_is_missing_and_not_flat(self) -> None:
+        x = self._ecg()
+        x[6, 3000:] = np.nan
+        assert quality_flags(x, 500, STANDARD_LEADS) == ["nan:V1"]
+
     def test_a_sharp_peak_or_a_coarse_converter_is_no_rail(self) -> None:
         x = np.round(self._ecg() / 0.02) * 0.02
         assert [flag for flag in quality_flags(x, 500, STANDARD_LEADS) if flag.startswith("sat")] == []

@@ -124,9 +124,7 @@ def held_out_folds(archive: Archive) -> tuple[int, ...]:
     return (int(folds.max()),) if folds.nunique() >= 3 else ()
 
 
-def _pretrain(
-    bound: dict[str, Any], archive: Archive, run: Path, task: str | None, progress: bool
-) -> float | None:
+def _pretrain(bound: dict[str, Any], archive: Archive, run: Path, task: str | None, progress: bool) -> float | None:
     """Pretrain; give the wall time, or None where the run was finished before."""
     from ssl_ecg.pretraining import pretrain
 

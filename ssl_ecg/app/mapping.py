@@ -67,32 +67,22 @@ def draw_map(
     return out
 
 
-def _colours(
-    records: Embeddings, colour: Colour, task: str | None, scores: str | Path | None
-) -> dict[str, Any]:
+def _colours(records: Embeddings, colour: Colour, task: str | None, scores: str | Path | None) -> dict[str, Any]:
     """Give the arguments of `plot_map` that colour the points."""
     if colour == "label":
         return label_colours(records, task)
     if scores is None:
-        raise LabelError(
-            "map", f"colour by {colour} needs scores", "give --scores scores.parquet of ssl-ecg screen"
-        )
+        raise LabelError("map", f"colour by {colour} needs scores", "give --scores scores.parquet of ssl-ecg screen")
     import pandas as pd
 
     try:
         table = pd.read_parquet(scores)
     except (OSError, ValueError) as error:
-        raise ArchiveError(
-            str(scores), f"cannot be read ({error})", "give scores.parquet of ssl-ecg screen"
-        ) from None
+        raise ArchiveError(str(scores), f"cannot be read ({error})", "give scores.parquet of ssl-ecg screen") from None
     if len(table) != len(records):
         problem = f"has {len(table)} rows for {len(records)} embeddings"
         raise ArchiveError(str(scores), problem, "screen these embeddings")
-    return (
-        {"scores": table["anomaly_score"]}
-        if colour == "score"
-        else {"clusters": table["cluster"].to_numpy(int)}
-    )
+    return {"scores": table["anomaly_score"]} if colour == "score" else {"clusters": table["cluster"].to_numpy(int)}
 
 
 def label_colours(records: Embeddings, task: str | None) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ssl_ecg.app import screen_sections, sections
+import ssl_ecg.app.screen_sections as screen_sections
+import ssl_ecg.app.sections as sections
 from ssl_ecg.app.code_names import code_names
 from ssl_ecg.app.html import Page
 from ssl_ecg.app.inputs import Anomaly, MapPoints, Quality, Recording, Scores, Summary

@@ -70,9 +70,7 @@ def screen_with_report(
     records = load_embeddings(embeddings)
     if opened is not None:
         check_same_records(records, opened)
-    table = screen_folder(
-        embeddings, out, detector=detector, reference=reference, alert_budget=alert_budget, seed=seed
-    )
+    table = screen_folder(embeddings, out, detector=detector, reference=reference, alert_budget=alert_budget, seed=seed)
     scores = make_scores(table, records, detector, alert_budget, str(reference) if reference else "")
     summary = Summary(
         records=len(table),
@@ -111,9 +109,7 @@ def check_same_records(records: Embeddings, archive: Archive) -> None:
         raise ArchiveError(str(archive.path), "does not hold the records of the embeddings", remedy)
 
 
-def make_scores(
-    table: pd.DataFrame, records: Embeddings, detector: str, alert_budget: float, reference: str
-) -> Scores:
+def make_scores(table: pd.DataFrame, records: Embeddings, detector: str, alert_budget: float, reference: str) -> Scores:
     """Put the scores into the form that reports take."""
     flagged = table.loc[table["flagged"], "anomaly_score"]
     return Scores(
@@ -130,9 +126,7 @@ def make_scores(
 def find_anomalies(table: pd.DataFrame, records: Embeddings, archive: Archive, top: int) -> list[Anomaly]:
     """Give the strangest recordings, each with the nearest that is not flagged."""
     values = table["anomaly_score"].to_numpy()
-    order = np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")[
-        : min(top, int(np.isfinite(values).sum()))
-    ]
+    order = np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")[: min(top, int(np.isfinite(values).sum()))]
     usual = np.flatnonzero(~table["flagged"].to_numpy() & np.isfinite(values))
     spread = np.asarray(records.vectors).std(axis=0) + 1e-9
     scaled = np.asarray(records.vectors) / spread
@@ -180,9 +174,7 @@ def find_quality(archive: Archive) -> Quality:
     names = failed["corpus"].astype(str) + "/" + failed["record_id"].astype(str)
     quarantined = list(zip(names, failed["reason"].astype(str), strict=True))
     flagged = archive.index[archive.index["quality"].str.len() > 0]
-    flags = {
-        str(name): tuple(flag) for name, flag in zip(flagged["record_id"], flagged["quality"], strict=True)
-    }
+    flags = {str(name): tuple(flag) for name, flag in zip(flagged["record_id"], flagged["quality"], strict=True)}
     return Quality(quarantined, flags)
 
 

@@ -1,4 +1,4 @@
-"""A prepared archive: memory-mapped recordings and their index."""
+"""A prepared archive: recordings in one form, and their index."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ssl_ecg.data.canonical import INVALID, lead_mask
 from ssl_ecg.data.layout import FORMAT, HEAD, INDEX, ORDER, samples_path
-from ssl_ecg.data.mapped import MappedShards
+from ssl_ecg.data.shard_files import ShardFiles
 from ssl_ecg.errors import ArchiveError, SignalError
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class Archive:
     """Recordings in one form, as `prepare` left them; row i of `index` belongs to ``read(i)``.
 
-    Nothing but the description is read at first. Samples are memory-mapped as they are needed, and memory
-    does not grow with what has been read. Archives can be pickled.
+    Nothing but the description is read at first. Samples are read where they lie when they are asked for,
+    and memory does not grow with what has been read. Archives can be pickled.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class Archive:
             self.n_failed = int(head["counts"]["failed"])
             self._n = int(head["counts"]["records"])
             self._checksums = [str(shard["sha256"]) for shard in head["shards"]]
-            self._shards = MappedShards(self.path, [int(shard["size"]) for shard in head["shards"]])
+            self._shards = ShardFiles(self.path, [int(shard["size"]) for shard in head["shards"]])
         except (KeyError, TypeError, ValueError) as error:
             raise _damaged(self.path / HEAD, repr(error)) from error
 
@@ -139,10 +139,7 @@ class Archive:
         return self._in_mv(i, self.steps(i, start, length))
 
     def steps(self, i: int, start: int, length: int) -> NDArray[np.int16]:
-        """Give a read-only view of the stored samples; multiply with ``scales[i]``, `INVALID` is NaN.
-
-        Views must not be kept: copy what is needed.
-        """
+        """Read samples as they are stored: multiply with ``scales[i]``, `INVALID` is NaN; (lead, length)."""
         numbers = self._numbers
         n = int(numbers["n_samples"][i])
         if not 0 <= start <= start + length <= n:

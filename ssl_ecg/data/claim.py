@@ -59,7 +59,7 @@ def find_finished(folder: Path, order: Order, *, resume: bool) -> bool:
         problem = f"holds an archive with other {difference}" if difference else "holds this archive already"
         raise ArchiveError(where, problem, "give a new folder, or remove this one")
     if resume and difference is not None:
-        remedy = "repeat the options of the first run, or start over with resume=False (--no-resume)"
+        remedy = "repeat the options of the first run, or remove the folder, or start over with resume=False"
         raise ArchiveError(where, f"was begun with other {difference}", remedy)
     return False
 

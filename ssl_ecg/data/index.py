@@ -59,7 +59,7 @@ def batches(
     names = SCHEMA.names if columns is None else list(columns)
     try:
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(size, columns=list(dict.fromkeys([*names, "status"]))):
+            for batch in file.iter_batches(size, columns=list(dict.fromkeys([*names, "status"])), use_threads=False):
                 yield batch.filter(pc.equal(batch["status"], status)).select(names)
     except (OSError, pa.ArrowException, KeyError) as error:
         raise ArchiveError(str(path), f"is missing or damaged ({error})", "prepare the archive anew") from error

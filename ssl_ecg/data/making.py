@@ -48,7 +48,7 @@ class Making:
             ]
             columns = (shard.table[name].to_pylist() for name in ("corpus", "record_id", "source"))
             if list(zip(*columns, strict=True)) != expected:
-                remedy = "start over with resume=False (--no-resume)"
+                remedy = "remove the folder, or start over with resume=False"
                 raise ArchiveError(str(self.folder), "the sources have changed since it was begun", remedy)
             self._take(shard)
 

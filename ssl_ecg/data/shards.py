@@ -116,7 +116,7 @@ def finished_shard(archive: Path, number: int, *, check: bool = True) -> Shard |
     """Read a shard that an earlier run finished; None where there is none, or not as it was written."""
     path = samples_path(archive, number)
     try:
-        table = pq.ParquetFile(table_path(archive, number)).read()
+        table = pq.ParquetFile(table_path(archive, number)).read(use_threads=False)
         facts = table.schema.metadata or {}
         digest, rows = facts[b"sha256"].decode(), facts[b"rows_sha256"].decode()
         size = int(facts[b"size"])
@@ -136,7 +136,7 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def write_index(archive: Path, shards: Iterator[Shard], rows_at_once: int = 2**14) -> None:
+def write_index(archive: Path, shards: Iterator[Shard], rows_at_once: int = 2**12) -> None:
     """Join the tables of the shards into the index, a few thousand rows at a time.
 
     Parameters

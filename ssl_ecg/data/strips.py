@@ -118,12 +118,15 @@ class Strips(Dataset[dict[str, Tensor]]):
         rows = self.record_rows[chosen]
         n_samples = archive.n_samples[rows]
         starts = self.starts[chosen] if self.starts is not None else self._drawn(n_samples)
-        signal = np.zeros((len(rows), len(archive.leads), length), np.float32)
+        signal = np.empty((len(rows), len(archive.leads), length), np.float32)
         sizes = np.minimum(n_samples, length)
         scales = archive.scales[rows]
         for k, (row, start, size) in enumerate(zip(rows.tolist(), starts.tolist(), sizes.tolist(), strict=True)):
             steps = archive.steps(row, start, size)
-            strip = signal[k] if size == length else signal[k, :, :size]
+            strip = signal[k]
+            if size < length:
+                strip[:, size:] = 0.0
+                strip = strip[:, :size]
             np.multiply(steps, scales[k], out=strip)
             if steps.min() == INVALID:
                 strip[steps == INVALID] = 0.0

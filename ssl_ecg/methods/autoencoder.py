@@ -56,14 +56,10 @@ class Autoencoder(nn.Module):
     ) -> None:
         super().__init__()
         if corruption not in ("none", "noise", "mask"):
-            raise RecipeError(
-                "autoencoder.corruption", f"unknown {corruption!r}", "choose none, noise or mask"
-            )
+            raise RecipeError("autoencoder.corruption", f"unknown {corruption!r}", "choose none, noise or mask")
         if not 0 < mask_ratio < 1 or not 0 <= lead_share <= 1 or patch < 1:
             problem = f"mask_ratio {mask_ratio}, lead_share {lead_share}, patch {patch}"
-            raise RecipeError(
-                "autoencoder", problem, "give ratios between 0 and 1 and a patch of at least one sample"
-            )
+            raise RecipeError("autoencoder", problem, "give ratios between 0 and 1 and a patch of at least one sample")
         self.encoder = encoder
         self.corruption = corruption
         self.noise = noise

@@ -45,9 +45,7 @@ def gate(batch: Batch, *, at_least: int = 1) -> Tensor:
         remedy = "raise the batch size or use more records"
         raise SignalError("batch", f"{signal.shape[0]} strips, the method needs {at_least}", remedy)
     if not bool(torch.isfinite(signal.sum())):
-        raise SignalError(
-            "batch", "the signal has NaN or infinite samples", "read it through an archive and Strips"
-        )
+        raise SignalError("batch", "the signal has NaN or infinite samples", "read it through an archive and Strips")
     return signal
 
 

@@ -59,6 +59,4 @@ class VICReg(nn.Module):
             If the batch has fewer than two strips or is not finite.
         """
         signal = gate(batch, at_least=2)
-        return contrast(
-            self.encoder, self.projector, self.views, self.criterion, signal, batch.get("lead_mask")
-        )
+        return contrast(self.encoder, self.projector, self.views, self.criterion, signal, batch.get("lead_mask"))

@@ -55,9 +55,7 @@ class Conv1DDecoder(nn.Module):
         self.stages = nn.Sequential(*layers)
         self.to_leads = nn.Conv1d(n_in, n_leads, kernel, padding=kernel // 2)
 
-    def forward(
-        self, features: Float[Tensor, "batch feature step"], length: int
-    ) -> Float[Tensor, "batch lead time"]:
+    def forward(self, features: Float[Tensor, "batch feature step"], length: int) -> Float[Tensor, "batch lead time"]:
         """Decode to strips of `length` samples."""
         x: Tensor = self.to_leads(self.stages(features))
         return x[..., :length] if x.shape[-1] >= length else F.pad(x, (0, length - x.shape[-1]))

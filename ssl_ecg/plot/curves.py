@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import ssl_ecg.plot.style as style
 from ssl_ecg.errors import SSLECGError
-from ssl_ecg.plot import style
 from ssl_ecg.plot.sheet import printable
 
 if TYPE_CHECKING:

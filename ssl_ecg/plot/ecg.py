@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+import ssl_ecg.plot.sheet as ink
 from ssl_ecg.data.record import Annotations
-from ssl_ecg.plot import sheet as ink
 from ssl_ecg.plot.paper import compose
 from ssl_ecg.plot.sheet import Box, Highlight, Sheet, Style
 

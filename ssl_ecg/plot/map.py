@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+import ssl_ecg.plot.style as style
 from ssl_ecg.errors import SSLECGError
-from ssl_ecg.plot import style
 from ssl_ecg.plot.sheet import printable
 
 if TYPE_CHECKING:

@@ -157,9 +157,7 @@ def find_checkpoint(path_or_name: str | Path) -> Path:
             "give the run folder of a finished pretraining",
         )
     names = ", ".join(released) or "none installed"
-    raise CheckpointError(
-        str(path_or_name), "no such checkpoint", f"give a folder or a released name ({names})"
-    )
+    raise CheckpointError(str(path_or_name), "no such checkpoint", f"give a folder or a released name ({names})")
 
 
 def released_checkpoints() -> dict[str, Path]:

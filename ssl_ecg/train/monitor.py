@@ -51,11 +51,7 @@ def read_log(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []
     with open(path, newline="", encoding="utf-8") as file:
-        return [
-            row
-            for row in csv.DictReader(file)
-            if (row.get("step") or "").isdigit() and None not in row.values()
-        ]
+        return [row for row in csv.DictReader(file) if (row.get("step") or "").isdigit() and None not in row.values()]
 
 
 def log_curves(path: Path) -> dict[str, NDArray[np.float64]]:

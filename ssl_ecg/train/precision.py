@@ -15,8 +15,7 @@ def pays_bfloat16(device_type: str) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device_type == "cpu":
         return any(
-            bool(getattr(torch.cpu, name, bool)())
-            for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+            bool(getattr(torch.cpu, name, bool)()) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
         )
     return False
 

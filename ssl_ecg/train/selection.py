@@ -56,9 +56,7 @@ def open_strips(
         keep &= np.array([unwanted.isdisjoint(codes) for codes in index["codes"]], bool)
     if exclude_quality:
         bad = set(exclude_quality)
-        keep &= np.array(
-            [bad.isdisjoint(flag.split(":")[0] for flag in flags) for flags in index["quality"]], bool
-        )
+        keep &= np.array([bad.isdisjoint(flag.split(":")[0] for flag in flags) for flags in index["quality"]], bool)
     rows = np.flatnonzero(keep)
     if not len(rows):
         remedy = "loosen data.folds, data.corpora, data.exclude_codes or data.exclude_quality"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from made_corpus import Made, made_record
 
-from ssl_ecg.data import mapped
+from ssl_ecg.data import shard_files
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.data.prepare import prepare
 from ssl_ecg.errors import ArchiveError, SignalError
@@ -90,18 +90,39 @@ def test_pickled(folder: Path) -> None:
     assert again.index.record_id[5] == archive.index.record_id[5]
 
 
-def test_maps_are_let_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mapped, "MOST_MAPS", 2)
+def test_few_files_are_open(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shard_files, "MOST_FILES", 2)
     archive, other = Archive(folder), Archive(folder)
-    order = np.random.default_rng(0).permutation(29)
-    for i in order:
-        archive.read(i)
-        assert len(archive._shards._maps) <= 2
-    monkeypatch.setattr(mapped, "MOST_MAPS", 100)
-    monkeypatch.setattr(mapped, "MOST_RESIDENT", 10_000)
-    for i in order:
-        np.testing.assert_array_equal(other.read(i), archive.read(i))
-        assert other._shards._resident <= 10_000
+    for i in np.random.default_rng(0).permutation(29):
+        np.testing.assert_array_equal(archive.read(i), other.read(i))
+        assert len(archive._shards._files) <= 2
+
+
+@pytest.mark.parametrize("by_position", [True, False])
+@pytest.mark.parametrize("whole", [0, 2**17])
+def test_all_ways_of_reading(folder: Path, monkeypatch: pytest.MonkeyPatch, whole: int, by_position: bool) -> None:
+    expected = Archive(folder).read(9)
+    monkeypatch.setattr(shard_files, "WHOLE", whole)
+    if not by_position:
+        monkeypatch.delattr(shard_files.os, "pread", raising=False)
+    archive = Archive(folder)
+    np.testing.assert_array_equal(archive.read(9), expected)
+    np.testing.assert_array_equal(archive.read_window(9, 60, 30), expected[:, 60:90])
+
+
+def test_memory_does_not_grow_with_what_is_read(tmp_path: Path) -> None:
+    """Twenty times the same 24 MB, read at random: no more of it stays than of one record."""
+    psutil = pytest.importorskip("psutil")
+    long = made_record(0, fs=100, seconds=600).replace(patient_id=None)
+    records = (long.replace(record_id=f"x{k}") for k in range(18))
+    archive = prepare(records, tmp_path / "a", workers=1, progress=False, shard_records=6)
+    assert sum(archive._shards.sizes) > 25e6
+    archive.read(0)
+    before = psutil.Process().memory_info().rss
+    for _ in range(2):
+        for i in range(len(archive)):
+            archive.read(i)
+    assert psutil.Process().memory_info().rss - before < 15e6
 
 
 def test_batches_of_the_index(folder: Path) -> None:
@@ -198,6 +219,14 @@ class TestDamage:
         shard.unlink()
         with pytest.raises(ArchiveError, match="missing"):
             archive.read(10)
+
+    def test_shard_cut_while_it_is_open(self, copy: Path) -> None:
+        archive = Archive(copy)
+        archive.read(1)
+        shard = copy / "shards" / "00000.i16"
+        shard.write_bytes(shard.read_bytes()[:1000])
+        with pytest.raises(ArchiveError, match="cannot be read"):
+            archive.read(1)
 
     def test_changed_bytes_are_found_on_request(self, copy: Path) -> None:
         archive = Archive(copy)

@@ -188,9 +188,7 @@ def test_patterns_choose_files(server: Server, published: dict[str, bytes], tmp_
         fetch(server, tmp_path, files=["records100/*"])
 
 
-def test_cut_connections_resume_where_they_stopped(
-    server: Server, published: dict[str, bytes], tmp_path: Path
-) -> None:
+def test_cut_connections_resume_where_they_stopped(server: Server, published: dict[str, bytes], tmp_path: Path) -> None:
     server.fault = lambda name, attempt: ("cut", 9000) if name.startswith("part") and attempt <= 2 else None
     fetch(server, tmp_path, retries=1)
     assert fetched(tmp_path) == published
@@ -223,9 +221,7 @@ def test_part_that_is_whole_or_too_long(
     assert fetched(tmp_path) == {name: published[name]}
 
 
-def test_server_without_ranges_starts_over(
-    server: Server, published: dict[str, bytes], tmp_path: Path
-) -> None:
+def test_server_without_ranges_starts_over(server: Server, published: dict[str, bytes], tmp_path: Path) -> None:
     server.ranges = False
     server.fault = lambda name, attempt: ("cut", 9000) if name.startswith("part") and attempt <= 2 else None
     fetch(server, tmp_path)
@@ -284,9 +280,7 @@ def test_address_without_a_corpus(server: Server, tmp_path: Path) -> None:
         fetch(server, tmp_path, base_url="physionet.org/files")
 
 
-def test_refused_access_says_where_credentials_go(
-    server: Server, published: dict[str, bytes], tmp_path: Path
-) -> None:
+def test_refused_access_says_where_credentials_go(server: Server, published: dict[str, bytes], tmp_path: Path) -> None:
     server.fault = lambda name, attempt: ("status", 403)
     with pytest.raises(DownloadError, match=r"403.*\.netrc"):
         fetch(server, tmp_path)
@@ -299,9 +293,7 @@ def test_nobody_answers(tmp_path: Path) -> None:
         download("mitdb", tmp_path, base_url=url, progress=False, retries=1, pause=0.01, timeout=1.0)
 
 
-def test_truncated_list_of_checksums_is_not_used(
-    server: Server, published: dict[str, bytes], tmp_path: Path
-) -> None:
+def test_truncated_list_of_checksums_is_not_used(server: Server, published: dict[str, bytes], tmp_path: Path) -> None:
     server.fault = lambda name, attempt: ("cut", 70) if name == "SHA256SUMS.txt" and attempt == 1 else None
     fetch(server, tmp_path)
     assert fetched(tmp_path) == published
@@ -331,11 +323,7 @@ def test_full_disk(
             raise OSError(errno.ENOSPC, "No space left on device")
 
     def full(self: Path, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
-        return (
-            Full()
-            if self.name == "002.dat.part" and "r" not in mode
-            else original(self, mode, *args, **kwargs)
-        )
+        return Full() if self.name == "002.dat.part" and "r" not in mode else original(self, mode, *args, **kwargs)
 
     monkeypatch.setattr(Path, "open", full)
     with pytest.raises(DownloadError, match=r"002\.dat\.part: cannot be written: No space.*make room"):

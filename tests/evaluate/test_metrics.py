@@ -33,9 +33,7 @@ def test_decision_metrics_equal_scikit_learn():
     called = score > 0.5
     for ours, theirs in ((metrics.f1, sk.f1_score), (metrics.precision, sk.precision_score)):
         np.testing.assert_allclose(ours(y, called), theirs(y, called, average=None), rtol=1e-12)
-    np.testing.assert_allclose(
-        metrics.recall(y, called), sk.recall_score(y, called, average=None), rtol=1e-12
-    )
+    np.testing.assert_allclose(metrics.recall(y, called), sk.recall_score(y, called, average=None), rtol=1e-12)
     np.testing.assert_allclose(metrics.specificity(y, called), sk.recall_score(1 - y, ~called, average=None))
 
 
@@ -50,9 +48,7 @@ def test_weights_equal_scikit_learn_sample_weight():
     assert ranked.shape == precise.shape == called.shape == (5, 4)
     for b, w in enumerate(weights):
         np.testing.assert_allclose(ranked[b], sk.roc_auc_score(y, score, average=None, sample_weight=w))
-        np.testing.assert_allclose(
-            precise[b], sk.average_precision_score(y, score, average=None, sample_weight=w)
-        )
+        np.testing.assert_allclose(precise[b], sk.average_precision_score(y, score, average=None, sample_weight=w))
         np.testing.assert_allclose(called[b], sk.f1_score(y, score > 0.5, average=None, sample_weight=w))
 
 

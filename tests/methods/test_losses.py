@@ -47,9 +47,7 @@ def test_simclr(temperature: float) -> None:
 
 
 def test_vicreg() -> None:
-    method = VICReg(
-        encoder(), Pair(), hidden_dim=16, out_dim=8, invariance=10.0, variance=20.0, covariance=3.0
-    )
+    method = VICReg(encoder(), Pair(), hidden_dim=16, out_dim=8, invariance=10.0, variance=20.0, covariance=3.0)
     x = torch.randn(9, 12, 100)
     a, b = projections(method, x).detach().double().chunk(2)
     n, dim = a.shape
@@ -123,9 +121,7 @@ def test_denoising_sees_noise_but_is_judged_on_the_clean_strip() -> None:
     assert float(loss) == pytest.approx(float(expected), rel=1e-5)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"corruption": "blur"}, {"mask_ratio": 1.0}, {"patch": 0}, {"lead_share": 2}]
-)
+@pytest.mark.parametrize("wrong", [{"corruption": "blur"}, {"mask_ratio": 1.0}, {"patch": 0}, {"lead_share": 2}])
 def test_impossible_parameters(wrong: dict) -> None:
     with pytest.raises(RecipeError, match="autoencoder"):
         Autoencoder(encoder(), **wrong)

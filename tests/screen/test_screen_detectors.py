@@ -89,10 +89,7 @@ def test_score_is_the_distance_in_spreads():
     Z, kind = _blobs(n=4000)
     screen = KMeansScreen(k=4, n_components=None).fit(Z)
     expected = [
-        min(
-            np.sqrt((((z - Z[kind == c].mean(axis=0)) / Z[kind == c].std(axis=0)) ** 2).mean())
-            for c in range(4)
-        )
+        min(np.sqrt((((z - Z[kind == c].mean(axis=0)) / Z[kind == c].std(axis=0)) ** 2).mean()) for c in range(4))
         for z in Z[:50]
     ]
     np.testing.assert_allclose(screen.anomaly_score(Z[:50]), expected, rtol=0.05)
@@ -174,9 +171,7 @@ def test_eps_that_leaves_no_dense_place():
         DensityScreen("dbscan", eps=-1.0).fit(_blobs()[0])
 
 
-@pytest.mark.parametrize(
-    ("change", "match"), [({"algorithm": "optics"}, "optics"), ({"min_samples": 1}, "at least 2")]
-)
+@pytest.mark.parametrize(("change", "match"), [({"algorithm": "optics"}, "optics"), ({"min_samples": 1}, "at least 2")])
 def test_wrong_arguments(change, match):
     with pytest.raises(SignalError, match=match):
         DensityScreen(**change).fit(_blobs()[0])

@@ -25,9 +25,7 @@ def saved(tmp_path):
     torch.manual_seed(0)
     encoder = Conv1DEncoder(widths=(8, 16))
     encoder.preprocessing = Preprocessing(fs=250, band=None, scale="lead", seconds=5)
-    return save_encoder(
-        encoder.eval(), tmp_path / "run" / "encoder", architecture=ARCHITECTURE, card={"note": "é"}
-    )
+    return save_encoder(encoder.eval(), tmp_path / "run" / "encoder", architecture=ARCHITECTURE, card={"note": "é"})
 
 
 def change_card(folder, **changes) -> None:

@@ -248,9 +248,7 @@ def test_every_pass_sees_every_strip_once(archive: Archive) -> None:
         rows = [row for step in range(5) for row in stream.rows(5 * number + step)]
         assert sorted(rows) == list(range(40))
     assert stream.rows(0) != stream.rows(5)
-    halves = [
-        BatchStream(stream.strips, batch_size=8, seed=3, steps=20, rank=rank, world=2).rows(7) for rank in (0, 1)
-    ]
+    halves = [BatchStream(stream.strips, batch_size=8, seed=3, steps=20, rank=rank, world=2).rows(7) for rank in (0, 1)]
     assert sorted(halves[0] + halves[1]) == sorted(stream.rows(7))
 
 

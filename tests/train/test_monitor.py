@@ -17,9 +17,7 @@ def test_effective_rank_of_known_spectra() -> None:
         directions = torch.linalg.qr(torch.randn(8, len(sizes))).Q.T
         z = basis[:, : len(sizes)] @ torch.diag(torch.tensor(sizes, dtype=torch.float)) @ directions
         share = [size / sum(sizes) for size in sizes]
-        assert effective_rank(z + 3) == pytest.approx(
-            math.exp(-sum(p * math.log(p) for p in share)), rel=1e-3
-        )
+        assert effective_rank(z + 3) == pytest.approx(math.exp(-sum(p * math.log(p) for p in share)), rel=1e-3)
 
 
 def test_std_tells_spread_from_collapse() -> None:
@@ -30,9 +28,7 @@ def test_std_tells_spread_from_collapse() -> None:
 
 def test_a_log_cut_short_is_read_up_to_the_cut(tmp_path) -> None:
     path = tmp_path / "log.csv"
-    path.write_text(
-        "step,loss,lr,strips_per_s,rank,std,probe_auroc\n10,1.0,0.1,5,,,\n20,0.9,0.1,5,3,1,\n30,0."
-    )
+    path.write_text("step,loss,lr,strips_per_s,rank,std,probe_auroc\n10,1.0,0.1,5,,,\n20,0.9,0.1,5,3,1,\n30,0.")
     assert [row["step"] for row in read_log(path)] == ["10", "20"]
     assert read_log(tmp_path / "none.csv") == []
 

@@ -10,7 +10,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from ssl_ecg.data.simulate import conduction, repolarisation
+import ssl_ecg.data.simulate.conduction as conduction
+import ssl_ecg.data.simulate.repolarisation as repolarisation
 from ssl_ecg.data.simulate.dipole import Beat
 from ssl_ecg.errors import LabelError
 
