@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from ssl_ecg.errors import CorpusError, LabelError
+from ssl_ecg.errors import CorpusError, RecipeError
 
 
 def download_corpus(options: argparse.Namespace) -> None:
@@ -36,8 +36,9 @@ def prepare_archive(options: argparse.Namespace) -> None:
         options.out,
         fs=options.fs,
         band=parse_band(options.band),
-        leads=parse_leads(options.leads) if options.leads else STANDARD_LEADS,
+        leads=STANDARD_LEADS if options.leads is None else parse_leads(options.leads),
         workers=options.workers,
+        resume=not options.no_resume,
         progress=not options.quiet,
     )
     failed = archive.failed
@@ -73,7 +74,10 @@ def embed_archive(options: argparse.Namespace) -> None:
 
     archive = Archive(options.archive)
     if options.random:
-        encoder, card = random_encoder(options.random, archive, seed=options.seed), {"random": options.random}
+        encoder = random_encoder(options.random, archive, overrides=options.overrides, seed=options.seed)
+        card = {"random": options.random}
+    elif options.overrides:
+        raise RecipeError("--set", "changes nothing of a trained encoder", "leave it out, or give --random")
     else:
         encoder, card = load_encoder(options.checkpoint), {"checkpoint": options.checkpoint}
     embeddings = embed(
@@ -247,13 +251,27 @@ def parse_band(values: Sequence[str]) -> tuple[float, float] | None:
 
 
 def corpus_options(pairs: Sequence[str]) -> dict[str, Any]:
-    """Read KEY=VALUE pairs; values are YAML, so that numbers and lists are what they look like."""
+    """Read KEY=VALUE pairs; values are YAML, so that numbers and lists are what they look like.
+
+    Raises
+    ------
+    CorpusError
+        If one is not.
+
+    Examples
+    --------
+    >>> corpus_options(["rate=500", "name=mine"])
+    {'rate': 500, 'name': 'mine'}
+    """
     import yaml
 
     found: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise LabelError(f"--option {pair}", "is not KEY=VALUE", "for example --option rate=500")
-        found[key] = yaml.safe_load(value)
+            raise CorpusError(f"--option {pair}", "is not KEY=VALUE", "for example --option rate=500")
+        try:
+            found[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise CorpusError(f"--option {pair}", "the value is not valid YAML", "quote it") from None
     return found

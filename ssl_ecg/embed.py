@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from tqdm import tqdm
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.data.canonical import INVALID
 from ssl_ecg.embeddings import Embeddings, load_embeddings
-from ssl_ecg.errors import ArchiveError
-from ssl_ecg.files import write_json
+from ssl_ecg.errors import ArchiveError, SignalError
+from ssl_ecg.files import plain, write_json
 from ssl_ecg.preprocessing import Preprocessing
 from ssl_ecg.scaling import scale_strips
 
@@ -51,7 +52,8 @@ def embed(
         At the encoder's rate, leads and filter.
     out : path, optional
         Folder for `embeddings.npy` and `index.parquet`. With it the vectors are written as they come, an
-        interrupted call goes on where it stopped, and the result is memory-mapped.
+        interrupted call goes on where it stopped, a finished one of the same encoder and archive is given
+        back, and the result is memory-mapped.
     batch_size : int
     progress : bool
     card : dict, optional
@@ -68,7 +70,11 @@ def embed(
         If rate, leads or filter do not fit.
     ArchiveError
         If `out` cannot be written.
+    SignalError
+        If the batch size is not positive.
     """
+    if batch_size < 1:
+        raise SignalError("embed", f"batch size {batch_size}", "give 1 or more")
     preprocessing: Preprocessing = encoder.preprocessing  # type: ignore[assignment]
     preprocessing.check_archive(archive)
     dim = int(encoder.dim)  # type: ignore[arg-type]
@@ -79,7 +85,9 @@ def embed(
         for rows, z in _batches(encoder, archive, 0, batch_size, progress):
             vectors[rows] = z
         return Embeddings(vectors, lambda: archive.index, origin)
-    folder = Path(out)
+    folder, origin = Path(out), plain(origin)
+    if _finished(folder, origin, (len(archive), dim)):
+        return load_embeddings(folder, mmap=True)
     try:
         _embed_to(folder, encoder, archive, batch_size, progress, origin)
     except OSError as error:
@@ -96,32 +104,76 @@ def _embed_to(
     progress: bool,
     origin: dict[str, Any],
 ) -> None:
-    """Write vectors into a partial file, noting every now and then how far it has come."""
+    """Write vectors into a partial file, then the index, and put all in its place."""
     folder.mkdir(parents=True, exist_ok=True)
     part, note = folder / "embeddings.part", folder / "embeddings.part.json"
-    done = _resume_at(part, note, origin)
     shape = (len(archive), int(encoder.dim))  # type: ignore[arg-type]
-    vectors = np.lib.format.open_memmap(part, "r+" if done else "w+", np.float32, shape)
-    for number, (rows, z) in enumerate(_batches(encoder, archive, done, batch_size, progress)):
-        vectors[rows] = z
-        if number % _SAVE_EVERY == _SAVE_EVERY - 1:
-            vectors.flush()
-            write_json(note, {"done": rows.stop, "origin": origin})
-    vectors.flush()
-    del vectors
+    header = _header(shape)
+    done = _resume_at(part, note, origin, shape)
+    batches = _batches(encoder, archive, done, batch_size, progress)
+    _append(part, note, header, len(header) + 4 * shape[1] * done, batches, origin)
+    (folder / "embeddings.npy").unlink(missing_ok=True)  # never beside the index of other records
     _export_index(archive, folder / "index.parquet")
     write_json(folder / "embeddings.json", {**origin, "format": 1, "shape": shape})
     os.replace(part, folder / "embeddings.npy")
     note.unlink(missing_ok=True)
 
 
-def _resume_at(part: Path, note: Path, origin: dict[str, Any]) -> int:
+def _append(
+    part: Path,
+    note: Path,
+    header: bytes,
+    start: int,
+    batches: Iterator[tuple[slice, NDArray[np.float32]]],
+    origin: dict[str, Any],
+) -> None:
+    """Append vectors from byte `start` on; note how far it has come every now and then, and when interrupted.
+
+    A plain file, as a full disk is an error here, where a memory-mapped one ends the process.
+    """
+    done = 0
+    with part.open("r+b" if start > len(header) else "wb") as file:
+        file.write(header)
+        file.seek(start)
+        file.truncate()
+        try:
+            for number, (rows, z) in enumerate(batches):
+                file.write(np.ascontiguousarray(z).data)
+                done = rows.stop
+                if number % _SAVE_EVERY == _SAVE_EVERY - 1:
+                    file.flush()
+                    write_json(note, {"done": done, "origin": origin})
+        except KeyboardInterrupt:
+            if done:
+                file.flush()
+                write_json(note, {"done": done, "origin": origin})
+            raise
+
+
+def _header(shape: tuple[int, int]) -> bytes:
+    """Give the first bytes of a .npy file of float32."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return file.getvalue()
+
+
+def _resume_at(part: Path, note: Path, origin: dict[str, Any], shape: tuple[int, int]) -> int:
     """Give the row to go on at: zero unless the partial file comes from the same encoder and archive."""
     try:
         state = json.loads(note.read_text(encoding="utf-8"))
-        return int(state["done"]) if part.is_file() and state["origin"] == origin else 0
+        done = int(state["done"]) if state["origin"] == origin else 0
+        enough = part.stat().st_size >= len(_header(shape)) + 4 * shape[1] * done
+        return done if enough and 0 <= done <= shape[0] else 0
     except (OSError, ValueError, KeyError, TypeError):
         return 0
+
+
+def _finished(folder: Path, origin: dict[str, Any], shape: tuple[int, int]) -> bool:
+    """Tell whether the folder holds just these embeddings."""
+    with suppress(ArchiveError):
+        found = load_embeddings(folder, mmap=True)
+        return found.vectors.shape == shape and all(found.card.get(key) == origin[key] for key in origin)
+    return False
 
 
 def _batches(
@@ -163,7 +215,7 @@ def _read(archive: Archive, rows: NDArray[np.int64], length: int) -> NDArray[np.
 
 
 def _export_index(archive: Archive, path: Path) -> None:
-    """Write the index of the readable records, with their row, a piece at a time."""
+    """Write the index of the readable records, with their row, a piece at a time; whole or not at all."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -175,10 +227,14 @@ def _export_index(archive: Archive, path: Path) -> None:
             start += len(table)
             writer = writer or pq.ParquetWriter(part, table.schema)
             writer.write_table(table)
-    finally:
         if writer is not None:
             writer.close()
-    os.replace(part, path)
+        os.replace(part, path)
+    finally:
+        if writer is not None:
+            with suppress(OSError):
+                writer.close()
+        part.unlink(missing_ok=True)
 
 
 def _embed_long(encoder: nn.Module, archive: Archive, row: int, length: int, window: int) -> NDArray[np.float32]:

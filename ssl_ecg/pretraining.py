@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ssl_ecg.data.archive import Archive
-from ssl_ecg.errors import CheckpointError, RecipeError
+from ssl_ecg.errors import CheckpointError, LabelError, RecipeError
 from ssl_ecg.files import write_json, write_whole
 from ssl_ecg.recipes import dump_recipe, load_recipe
 
@@ -59,22 +61,24 @@ def pretrain(
 
     Raises
     ------
-    RecipeError, ArchiveError, CheckpointError
-        As the recipe, the archive or a state found in `out` demand.
+    RecipeError, ArchiveError, LabelError, CheckpointError
+        As the recipe, the archive, the task or a state found in `out` demand. Nothing is written to `out` before
+        all of them are known to fit.
     """
     bound = load_recipe(recipe, overrides)
     archive = archive if isinstance(archive, Archive) else Archive(archive)
     out = Path(out)
-    _claim(out, bound, archive)
 
     from ssl_ecg.train.checkpoint import save_encoder
-    from ssl_ecg.train.fit import fit
+    from ssl_ecg.train.fit import check_settings, fit
     from ssl_ecg.train.selection import open_strips
     from ssl_ecg.train.settle import fixed_strips, settle_norms
 
     strips = open_strips(archive, **bound["data"])
+    check_settings(strips, **{name: value for name, value in bound["train"].items() if name != "precision"})
     method = build_method(bound, archive)
     probe = online_probe(archive, strips, task) if task else None
+    _claim(out, bound, archive)
     fit(method, strips, out, progress=progress, probe=probe, **bound["train"])  # type: ignore[arg-type]
     encoder: nn.Module = method.encoder  # type: ignore[assignment]
     settle_norms(encoder, fixed_strips(strips, encoder.preprocessing))  # type: ignore[arg-type]
@@ -123,17 +127,20 @@ def untrained_encoder(recipe: Mapping[str, Any], archive: Archive) -> nn.Module:
     return encoder
 
 
-def random_encoder(recipe: str | Path | Mapping[str, Any], archive: Archive, *, seed: int = 0) -> nn.Module:
+def random_encoder(
+    recipe: str | Path | Mapping[str, Any], archive: Archive, *, overrides: Sequence[str] = (), seed: int = 0
+) -> nn.Module:
     """Build a recipe's encoder without training it: the baseline of every table.
 
-    Its batch normalisation is settled on the same strips as that of a trained one.
+    Its batch normalisation is settled on the same strips as that of a trained one. The `recipe.yaml` of a run
+    folder gives the untrained encoder of that run.
     """
     import torch
 
     from ssl_ecg.train.selection import open_strips
     from ssl_ecg.train.settle import fixed_strips, settle_norms
 
-    bound = load_recipe(recipe)
+    bound = load_recipe(recipe, overrides)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         encoder = untrained_encoder(bound, archive)
@@ -146,9 +153,14 @@ def online_probe(archive: Archive, strips: Strips, task: str) -> Probe:
     """Make the function that the monitor calls: encoder -> macro AUROC of a probe on the training records.
 
     Records are split by patient: three in four train the probe, one in four measures it.
+
+    Raises
+    ------
+    LabelError
+        If the task is unknown or fits too few of the records.
     """
     from ssl_ecg.embed import embed_signal
-    from ssl_ecg.evaluate.metrics import macro_auroc
+    from ssl_ecg.evaluate.metrics import UndefinedClassWarning, macro_auroc
     from ssl_ecg.linear_probe import LinearProbe
     from ssl_ecg.tasks import get_task
 
@@ -158,13 +170,18 @@ def online_probe(archive: Archive, strips: Strips, task: str) -> Probe:
     patients = index["patient_id"].to_numpy()[chosen]
     order = np.unique(patients, return_inverse=True)[1]
     held_out = order % 4 == 0
+    if held_out.all() or not held_out.any():
+        problem = f"{len(chosen)} records of {len(set(patients))} patients have a code of this task"
+        raise LabelError(task, problem, "choose a task that fits the codes of the corpus, or none")
     signal = np.stack(list(_signals(strips, chosen)))
 
     def probe(encoder: nn.Module) -> float:
         z = np.concatenate([embed_signal(encoder, part) for part in np.array_split(signal, -(-len(signal) // 256))])
         y = labels[chosen]
-        fitted = LinearProbe(strengths=(0.01,)).fit(z[~held_out], y[~held_out])
-        return float(macro_auroc(y[held_out], fitted.predict_proba(z[held_out])))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UndefinedClassWarning)  # a rare class says nothing here
+            fitted = LinearProbe(strengths=(0.01,)).fit(z[~held_out], y[~held_out])
+            return float(macro_auroc(y[held_out], fitted.predict_proba(z[held_out])))
 
     return probe
 
@@ -183,12 +200,15 @@ def _claim(out: Path, recipe: Mapping[str, Any], archive: Archive) -> None:
     text = dump_recipe(recipe)
     note = {"archive": archive.fingerprint, "versions": versions()}
     file = out / "recipe.yaml"
-    if file.is_file():
-        if file.read_text(encoding="utf-8") != text:
+    begun = (out / "last.ckpt").exists() or (out / "encoder").exists()
+    if file.is_file() and begun:
+        if _read_text(file) != text:
             remedy = "choose another --out, or repeat the recipe and overrides kept in its recipe.yaml"
             raise CheckpointError(str(out), "holds a run of another recipe", remedy)
+        if _archive_of(out) not in (None, archive.fingerprint):
+            raise CheckpointError(str(out), "holds a run on another archive", "choose another --out")
         return
-    if (out / "last.ckpt").exists():
+    if begun:
         raise CheckpointError(str(out), "holds a run without its recipe.yaml", "choose another --out")
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -196,6 +216,21 @@ def _claim(out: Path, recipe: Mapping[str, Any], archive: Archive) -> None:
         raise CheckpointError(str(out), f"cannot be made ({error.strerror})", "choose another --out") from None
     write_json(out / "run.json", note)
     write_whole(file, lambda f: f.write(text.encode()))
+
+
+def _read_text(file: Path) -> str | None:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _archive_of(out: Path) -> str | None:
+    """Give the fingerprint of the archive that a run was started on; None where it is not noted."""
+    try:
+        return str(json.loads((out / "run.json").read_text(encoding="utf-8"))["archive"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def versions() -> dict[str, str]:

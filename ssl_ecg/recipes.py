@@ -17,7 +17,8 @@ from typing import Any
 
 import yaml
 
-from ssl_ecg.errors import RecipeError
+from ssl_ecg.errors import ArchiveError, RecipeError
+from ssl_ecg.files import write_whole
 
 SECTIONS = ("about", "encoder", "views", "method", "data", "train")
 
@@ -178,7 +179,8 @@ def bind(target: Callable[..., Any], values: Any, where: str, *, skip: Sequence[
     try:
         namespace = parser.parse_object({"it": dict(values)})
     except Exception as error:
-        raise RecipeError(where, _shorten(str(error)), "see the docstring of " + target.__qualname__) from None
+        problem = _shorten(re.sub(r'Parser key "it\.?([^"]*)":', r"\1:", str(error)))
+        raise RecipeError(where, problem, "see the docstring of " + target.__qualname__) from None
     bound = namespace.as_dict().get("it", {})
     return {name: bound[name] for name in known if name in bound}
 
@@ -234,14 +236,14 @@ def copy_recipe(name: str | Path, target: str | Path) -> Path:
     source, target = find_recipe(name), Path(target)
     if target.is_dir():
         target = target / source.name
+    if target.exists():
+        raise RecipeError(str(target), "is there already", "choose another name")
     try:
-        with open(target, "x", encoding="utf-8") as file:
-            file.write(source.read_text(encoding="utf-8"))
-    except FileExistsError:
-        raise RecipeError(str(target), "is there already", "choose another name") from None
-    except OSError as error:
-        raise RecipeError(str(target), f"cannot be written ({error.strerror})", "choose another folder") from None
-    return target
+        content = source.read_bytes()
+        return write_whole(target, lambda file: file.write(content))
+    except (OSError, ArchiveError) as error:
+        reason = getattr(error.__cause__ or error, "strerror", error)
+        raise RecipeError(str(target), f"cannot be written ({reason})", "choose another folder") from None
 
 
 def _parse_file(path: Path) -> Any:

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,7 @@ import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 
 LEADS = ("I", "II", "III", "AVR", "AVL", "AVF", "V1", "V2", "V3", "V4", "V5", "V6")
 
@@ -84,18 +86,39 @@ def measure(job: dict) -> dict:
     """Start a process for one way and take the time from before its start to after its end."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment |= {"OMP_NUM_THREADS": "1", "PYTHONPYCACHEPREFIX": job["compiled"]}
+    wait_for_quiet(job["patience"])
     with tempfile.TemporaryDirectory(dir=job["scratch"]) as folder:
-        job = {**job, "out": f"{folder}/archive"}
-        begun = time.perf_counter()
-        run = subprocess.run(
-            [sys.executable, __file__, "--child", json.dumps(job)],
-            check=True,
-            capture_output=True,
-            text=True,
-            env=environment,
-        )
-        whole = time.perf_counter() - begun
-    return {**json.loads(run.stdout), "whole": whole}
+        command = [sys.executable, __file__, "--child", json.dumps({**job, "out": f"{folder}/archive"})]
+        busy, own, begun = busy_seconds(), own_seconds(), time.perf_counter()
+        run = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+        whole, own = time.perf_counter() - begun, own_seconds() - own
+        others = max(0.0, busy_seconds() - busy - own) / whole
+    return {**json.loads(run.stdout), "whole": whole, "processor_seconds": own, "others": round(others, 3)}
+
+
+def own_seconds() -> float:
+    """Give the processor time of the processes that were started here and have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def busy_seconds() -> float:
+    """Give the processor time that all programs of the machine together have taken; 0 where it is not told."""
+    account = Path("/proc/stat")
+    if not account.exists():
+        return 0.0
+    user, nice, system, _idle, _waiting, *rest = map(int, account.read_text().splitlines()[0].split()[1:9])
+    return (user + nice + system + sum(rest)) / os.sysconf("SC_CLK_TCK")
+
+
+def wait_for_quiet(patience: float) -> None:
+    """Wait, but no longer than `patience` seconds, until nothing else has been running for two seconds."""
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        before = busy_seconds()
+        time.sleep(2)
+        if busy_seconds() - before < 0.2:
+            return
 
 
 def compare(data: str, rate: int, args: argparse.Namespace) -> dict:
@@ -105,28 +128,36 @@ def compare(data: str, rate: int, args: argparse.Namespace) -> dict:
     job = {"data": data, "rate": rate, "workers": 2, "scratch": args.scratch, "repeats": args.repeats}
     rounds = []
     with tempfile.TemporaryDirectory(dir=args.scratch) as compiled:
-        job["compiled"] = compiled
+        job |= {"compiled": compiled, "patience": args.patience, "paths": paths}
         for way in ("plain", "library"):  # byte code and the files' pages are there before anything counts
-            measure({**job, "way": way, "paths": paths, "repeats": 1})
+            measure({**job, "way": way, "repeats": 1, "patience": 0})
         for number in range(args.rounds):
             order = ("plain", "library") if number % 2 == 0 else ("library", "plain")
-            runs = {way: measure({**job, "way": way, "paths": paths}) for way in order}
+            runs = {way: measure({**job, "way": way}) for way in order}
             if runs["plain"]["records"] != runs["library"]["records"]:
                 raise SystemExit(f"{runs['library']['records']} records, not {runs['plain']['records']}")
             ratio = runs["plain"]["whole"] / runs["library"]["whole"]
-            rounds.append({**runs, "ratio": ratio, "load": os.getloadavg()[0]})
+            quiet = max(one["others"] for one in runs.values()) < 0.1
+            rounds.append({"ratio": ratio, "quiet": quiet, **runs})
             print(rate, json.dumps(rounds[-1]), flush=True)
-    ratios = sorted(one["ratio"] for one in rounds)
-    best = {way: min(one[way]["whole"] for one in rounds) for way in ("plain", "library")}
+    return {"distinct_records": len(paths), **summary([one for one in rounds if one["quiet"]]), "rounds": rounds}
+
+
+def summary(rounds: list[dict]) -> dict:
+    """Sum up the rounds during which nothing else was running."""
+    if not rounds:
+        return {"quiet_rounds": 0}
     records = rounds[0]["plain"]["records"]
+    ways = ("plain", "library")
     return {
         "records": records,
-        "distinct_records": len(paths),
-        "median_ratio": ratios[len(ratios) // 2],
-        "ratios": ratios,
-        "records_per_second": {way: round(records / seconds, 1) for way, seconds in best.items()},
-        "ratio_of_best": best["plain"] / best["library"],
-        "rounds": rounds,
+        "quiet_rounds": len(rounds),
+        "median_ratio": median(one["ratio"] for one in rounds),
+        "ratios": sorted(one["ratio"] for one in rounds),
+        "records_per_second": {way: records / median(one[way]["whole"] for one in rounds) for way in ways},
+        "processor_ms_per_record": {
+            way: 1000 * median(one[way]["processor_seconds"] for one in rounds) / records for way in ways
+        },
     }
 
 
@@ -149,6 +180,7 @@ def main() -> None:
     parser.add_argument("--data", help="folder that holds ptbxl and cinc2011")
     parser.add_argument("--repeats", type=int, default=4, help="how often every record is taken")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--patience", type=float, default=60, help="seconds to wait for other programs")
     parser.add_argument("--scratch", help="folder for the archives, removed afterwards")
     parser.add_argument("--out", default=str(Path(__file__).with_name("throughput.json")))
     parser.add_argument("--child", help=argparse.SUPPRESS)

@@ -29,7 +29,7 @@ from ssl_ecg.train.selection import open_strips
 
 
 def trainer_rate(method: nn.Module, strips: Any, train: dict[str, Any], steps: int) -> float:
-    """Strips per second of the Trainer loop, start-up left out: the median over its log."""
+    """Give strips per second of the Trainer loop, start-up left out: the median over its log."""
     with tempfile.TemporaryDirectory() as folder:
         changes = {"steps": steps, "log_every": 5, "monitor_every": 10**6, "checkpoint_every": 10**6}
         fit(method, strips, folder, progress=False, **{**train, **changes})
@@ -38,7 +38,7 @@ def trainer_rate(method: nn.Module, strips: Any, train: dict[str, Any], steps: i
 
 
 def bare_rate(method: nn.Module, pairs: list[torch.Tensor], precision: str) -> float:
-    """Strips per second of forward and backward on views made beforehand, nothing else."""
+    """Give strips per second of forward and backward on views made beforehand, nothing else."""
     rates = []
     for pair in pairs:
         started = time.perf_counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,20 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ssl_ecg._version import __version__
 from ssl_ecg.app.mapping import label_colours
 from ssl_ecg.app.screening import find_anomalies, find_quality, make_scores
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.data.corpora import open_corpus
 from ssl_ecg.data.prepare import prepare
 from ssl_ecg.embeddings import Embeddings
-from ssl_ecg.errors import LabelError
-from ssl_ecg.files import write_json
+from ssl_ecg.errors import ArchiveError, LabelError
+from ssl_ecg.files import plain, write_json
 from ssl_ecg.recipes import load_recipe
 
 if TYPE_CHECKING:
     from ssl_ecg.app.inputs import MapPoints, Scores
     from ssl_ecg.data.corpora.base import Corpus
 
+_FEWEST = 10
+"""Recordings below which there is nothing to learn or to screen."""
 _FEWEST_LABELLED = 60
 """Labelled recordings below which no probe is tried."""
 _TASKS = ("superclass", "cpsc9", "cinc26")
@@ -45,11 +49,12 @@ def demo(
     ----------
     out : path
         Gets `archive/`, `run/` (with the checkpoint `run/encoder`), `embeddings/`, `baseline/` (the untrained
-        encoder's), `probe/`, `screen/`, `figures/`, `metrics.json` and `report.html`. An interrupted demo goes on
-        where it was.
+        encoder's), `probe/`, `screen/`, `figures/`, `metrics.json`, `report.html` and `demo.json` (what was asked
+        for). An interrupted demo goes on where it was; a finished one is given back.
     data : path or str, optional
         A folder of recordings, or corpus:folder; simulated recordings if None.
     recipe : str or Path
+        Its batches are made as small as the recordings demand, unless `overrides` set `train.batch_size`.
     overrides : sequence of str
         Such as ``"train.steps=500"``.
     task : str, optional
@@ -76,11 +81,21 @@ def demo(
 
     say("1/5 prepare")
     archive = prepare([_source(data, records, seed)], out / "archive", progress=progress)
+    if len(archive) < _FEWEST:
+        problem = f"holds {len(archive)} recordings that can be used"
+        raise ArchiveError(str(data or archive.path), problem, f"give at least {_FEWEST}")
     task = task or find_task(archive)
     held_out = held_out_folds(archive) if task else ()
     if held_out and bound["data"]["folds"] is None:
         known = archive.index["fold"].dropna().unique()
         bound["data"]["folds"] = sorted(int(fold) for fold in known if int(fold) not in held_out)
+    if not any(override.partition("=")[0].strip() == "train.batch_size" for override in overrides):
+        _shrink_batch(bound, archive)
+    order = plain({"version": __version__, "archive": archive.fingerprint, "task": task, "seed": seed, "recipe": bound})
+    if _finished(out, order):
+        say("finished before")
+        return out
+    (out / "demo.json").unlink(missing_ok=True)
 
     say("2/5 pretrain")
     seconds = _pretrain(bound, archive, out / "run", task, progress)
@@ -95,7 +110,25 @@ def demo(
     say("5/5 map and report")
     points = _map(trained, table, task, seed)
     _write(out, archive, trained, bound, metrics, scores, table, points, seconds, simulated=data is None)
+    write_json(out / "demo.json", order)
     return out
+
+
+def _finished(out: Path, order: Any) -> bool:
+    """Tell whether the folder holds the report that is asked for."""
+    try:
+        asked = json.loads((out / "demo.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(asked == order) and all((out / name).is_file() for name in ("metrics.json", "report.html"))
+
+
+def _shrink_batch(bound: dict[str, Any], archive: Archive) -> None:
+    """Fit the batches of a recipe to few recordings, in place."""
+    from ssl_ecg.train.selection import open_strips
+
+    train = bound["train"]
+    train["batch_size"] = min(train["batch_size"], len(open_strips(archive, **bound["data"])))
 
 
 def _source(data: str | Path | None, records: int, seed: int) -> Corpus:

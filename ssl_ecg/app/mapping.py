@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from ssl_ecg.map import project
 from ssl_ecg.plot.map import plot_map
 from ssl_ecg.plot.style import save_figure
 from ssl_ecg.tasks import get_task
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Colour = Literal["label", "cluster", "score"]
 
@@ -38,7 +41,7 @@ def draw_map(
     task : str, optional
         Colour by its classes; by the raw codes if None.
     scores : path, optional
-        `scores.parquet` of a screen, for "cluster" and "score".
+        `scores.parquet` of a screen, or the folder it is in, for "cluster" and "score".
     colour : {"label", "cluster", "score"}, optional
         By default "label" with a task, else "score" with scores, else "label".
     method : {"umap", "pca"}
@@ -73,25 +76,45 @@ def _colours(records: Embeddings, colour: Colour, task: str | None, scores: str 
         return label_colours(records, task)
     if scores is None:
         raise LabelError("map", f"colour by {colour} needs scores", "give --scores scores.parquet of ssl-ecg screen")
+    table = _read_scores(Path(scores), records)
+    if colour == "score":
+        return {"scores": table["anomaly_score"].to_numpy(float)}
+    return {"clusters": table["cluster"].to_numpy(int)}
+
+
+def _read_scores(path: Path, records: Embeddings) -> pd.DataFrame:
+    """Read the scores of these embeddings, row by row."""
     import pandas as pd
 
+    path = path / "scores.parquet" if path.is_dir() else path
     try:
-        table = pd.read_parquet(scores)
-    except (OSError, ValueError) as error:
-        raise ArchiveError(str(scores), f"cannot be read ({error})", "give scores.parquet of ssl-ecg screen") from None
+        table = pd.read_parquet(path, columns=["record_id", "anomaly_score", "cluster"])
+    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors, a missing column too
+        raise ArchiveError(str(path), f"cannot be read ({error})", "give scores.parquet of ssl-ecg screen") from None
     if len(table) != len(records):
         problem = f"has {len(table)} rows for {len(records)} embeddings"
-        raise ArchiveError(str(scores), problem, "screen these embeddings")
-    return {"scores": table["anomaly_score"]} if colour == "score" else {"clusters": table["cluster"].to_numpy(int)}
+        raise ArchiveError(str(path), problem, "screen these embeddings")
+    if table["record_id"].astype(str).tolist() != records.index["record_id"].astype(str).tolist():
+        raise ArchiveError(str(path), "has the scores of other records", "screen these embeddings")
+    return table
 
 
 def label_colours(records: Embeddings, task: str | None) -> dict[str, Any]:
-    """Give the labels of each record: the classes of a task, or its raw codes."""
+    """Give the labels of each record: the classes of a task, or its raw codes.
+
+    Raises
+    ------
+    LabelError
+        If the task is unknown or no record has a code of it.
+    """
     codes = [tuple(item) for item in records.index["codes"]]
     if task is None:
         return {"labels": codes}
     chosen = get_task(task)
-    labels, _ = chosen.labels(codes)
+    labels, known = chosen.labels(codes)
+    if not known.any():
+        problem = f"none of {len(codes)} records has a code of this task"
+        raise LabelError(task, problem, "choose a task that fits the codes of the corpus")
     names = np.array(chosen.classes)
     return {"labels": [tuple(names[row > 0]) for row in labels], "order": order_of(chosen.classes)}
 

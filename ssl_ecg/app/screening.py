@@ -126,9 +126,10 @@ def make_scores(table: pd.DataFrame, records: Embeddings, detector: str, alert_b
 def find_anomalies(table: pd.DataFrame, records: Embeddings, archive: Archive, top: int) -> list[Anomaly]:
     """Give the strangest recordings, each with the nearest that is not flagged."""
     values = table["anomaly_score"].to_numpy()
-    order = np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")[: min(top, int(np.isfinite(values).sum()))]
-    usual = np.flatnonzero(~table["flagged"].to_numpy() & np.isfinite(values))
-    spread = np.asarray(records.vectors).std(axis=0) + 1e-9
+    finite = np.isfinite(values)
+    order = np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")[: max(0, min(top, int(finite.sum())))]
+    usual = np.flatnonzero(~table["flagged"].to_numpy() & finite)
+    spread = np.asarray(records.vectors)[finite].std(axis=0) + 1e-9
     scaled = np.asarray(records.vectors) / spread
     row_of = {str(name): row for row, name in enumerate(table["record_id"])}
     anomalies = []

@@ -87,7 +87,8 @@ class Autoencoder(nn.Module):
         by_span = 1 - (1 - self.mask_ratio) ** (1 - self.lead_share)
         patches = torch.rand(batch, n_leads, n_patches, device=x.device) < by_lead
         spans = torch.rand(batch, 1, n_patches, device=x.device) < by_span
-        return (patches | spans).repeat_interleave(self.patch, dim=2)[..., :length]
+        hidden: Tensor = (patches | spans).repeat_interleave(self.patch, dim=2)[..., :length]
+        return hidden
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean squared error of the reconstruction over the leads that were recorded.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -47,12 +48,17 @@ def save_encoder(
     -------
     Path
         The folder.
+
+    Raises
+    ------
+    CheckpointError
+        If the folder cannot be written.
     """
     folder = Path(folder)
+    part = folder / (WEIGHTS + ".part")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         weights = {name: value.detach().cpu().contiguous() for name, value in encoder.state_dict().items()}
-        part = folder / (WEIGHTS + ".part")
         save_file(weights, part)
         os.replace(part, folder / WEIGHTS)
         full = {
@@ -68,10 +74,12 @@ def save_encoder(
         part = folder / (CARD + ".part")
         part.write_text(json.dumps(full, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         os.replace(part, folder / CARD)
-    except OSError as error:
-        raise CheckpointError(
-            str(folder), f"cannot be written ({error.strerror})", "free space or choose another folder"
-        ) from error
+    except (OSError, SafetensorError) as error:  # the latter, from a full disk, has no strerror
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        reason = getattr(error, "strerror", None) or error
+        remedy = "free space or choose another folder"
+        raise CheckpointError(str(folder), f"cannot be written ({reason})", remedy) from error
     return folder
 
 
@@ -122,6 +130,8 @@ def load_encoder(path_or_name: str | Path) -> nn.Module:
         encoder = build_encoder(architecture.pop("name"), **architecture)
         preprocessing = Preprocessing.from_dict(card["preprocessing"])
         encoder.load_state_dict(load_file(folder / WEIGHTS))
+        if encoder.n_leads != len(preprocessing.leads):
+            raise ValueError(f"{encoder.n_leads} leads in the architecture, {len(preprocessing.leads)} named")
     except CheckpointError:
         raise
     except (SSLECGError, SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:

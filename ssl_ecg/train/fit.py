@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from ssl_ecg.data.strips import Strips
-from ssl_ecg.errors import CheckpointError, RecipeError
+from ssl_ecg.errors import ArchiveError, CheckpointError, RecipeError
 from ssl_ecg.methods.base import Method
 from ssl_ecg.preprocessing import Preprocessing
 from ssl_ecg.train.monitor import Probe
@@ -14,6 +15,11 @@ from ssl_ecg.train.settle import fixed_strips
 from ssl_ecg.train.state import restore, saved_step
 
 STATE = "last.ckpt"
+
+_LEAST = {
+    "steps": 1, "batch_size": 1, "lr": 0, "weight_decay": 0, "warmup": 0, "clip": 0, "seed": 0, "workers": 0,
+    "log_every": 1, "monitor_every": 1, "checkpoint_every": 1,
+}  # fmt: skip
 
 
 def fit(
@@ -74,19 +80,21 @@ def fit(
     ------
     RecipeError
         If a parameter is out of range.
+    ArchiveError
+        If there are fewer strips than one batch holds.
     CheckpointError
-        If the saved state is damaged or belongs to another method.
+        If the saved state is damaged or belongs to another method, or the folder cannot be written.
     """
-    for name, value, least in (
-        ("steps", steps, 1),
-        ("batch_size", batch_size, 1),
-        ("lr", lr, 0),
-        ("clip", clip, 0),
-    ):
-        if value < least or value != value:
-            raise RecipeError(f"train.{name}", f"is {value}", f"give {least} or more")
+    check_settings(
+        strips, steps=steps, batch_size=batch_size, lr=lr, weight_decay=weight_decay, warmup=warmup, clip=clip,
+        seed=seed, workers=workers, log_every=log_every, monitor_every=monitor_every,
+        checkpoint_every=checkpoint_every,
+    )  # fmt: skip
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(str(out), f"cannot be made ({error.strerror})", "choose another --out") from None
     state = out / STATE
     start = saved_step(state) if state.is_file() else 0
     if start >= steps:
@@ -119,3 +127,32 @@ def fit(
             remedy = "choose another --out, or finish this run with the recipe it was started with"
             raise CheckpointError(str(state), "was saved by a run with another model", remedy) from None
         raise
+
+
+def check_settings(strips: Strips, **settings: float) -> None:
+    """Make sure that a run can start, before anything is written.
+
+    Parameters
+    ----------
+    strips : Strips
+    **settings
+        Numbers among the arguments of `fit`; others are passed over.
+
+    Raises
+    ------
+    RecipeError
+        If one is out of range.
+    ArchiveError
+        If there are fewer strips than one batch holds.
+    """
+    for name, least in _LEAST.items():
+        value = settings.get(name, least)
+        if not (math.isfinite(value) and value >= least):
+            raise RecipeError(f"train.{name}", f"is {value}", f"give {least} or more")
+    if settings.get("warmup", 0) > 1:
+        raise RecipeError("train.warmup", f"is {settings['warmup']}", "give a share of the steps, 0 to 1")
+    batch_size = int(settings.get("batch_size", 1))
+    if len(strips) < batch_size:
+        problem = f"has {len(strips)} strips, fewer than a batch of {batch_size}"
+        remedy = f"set train.batch_size to {len(strips)} or less, or prepare more records"
+        raise ArchiveError(str(strips.archive.path), problem, remedy)

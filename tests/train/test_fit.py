@@ -228,7 +228,7 @@ def test_loss_that_is_not_finite_stops_the_run(archive: Archive, tmp_path: Path)
 
     METHODS["broken"] = Broken
     try:
-        with pytest.raises(TrainingError, match="lower train.lr"):
+        with pytest.raises(TrainingError, match=r"lower train\.lr"):
             pretrain({**recipe(), "method": {"name": "broken"}}, archive, tmp_path / "run", progress=False)
     finally:
         del METHODS["broken"]
