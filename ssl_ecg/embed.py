@@ -170,7 +170,7 @@ def _resume_at(part: Path, note: Path, origin: dict[str, Any], shape: tuple[int,
 
 def _finished(folder: Path, origin: dict[str, Any], shape: tuple[int, int]) -> bool:
     """Tell whether the folder holds just these embeddings."""
-    with suppress(ArchiveError):
+    with suppress(ArchiveError, TypeError):  # a damaged card
         found = load_embeddings(folder, mmap=True)
         return found.vectors.shape == shape and all(found.card.get(key) == origin[key] for key in origin)
     return False

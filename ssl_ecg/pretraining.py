@@ -6,7 +6,8 @@ import json
 import os
 import platform
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ssl_ecg.data.archive import Archive
-from ssl_ecg.errors import CheckpointError, LabelError, RecipeError
+from ssl_ecg.errors import CheckpointError, LabelError, RecipeError, SSLECGError
 from ssl_ecg.files import write_json, write_whole
 from ssl_ecg.recipes import dump_recipe, load_recipe
 
@@ -101,7 +102,8 @@ def build_method(recipe: Mapping[str, Any], archive: Archive) -> nn.Module:
             options = dict(recipe["views"])
             chain = build_chain(options.pop("transforms"), fs=archive.fs, leads=archive.leads)
             arguments["views"] = Views(list(chain.transforms), **options)  # type: ignore[arg-type]
-        return METHODS[recipe["method"]["name"]](encoder, **arguments)
+        with _named("method"):
+            return METHODS[recipe["method"]["name"]](encoder, **arguments)
 
 
 def untrained_encoder(recipe: Mapping[str, Any], archive: Archive) -> nn.Module:
@@ -116,7 +118,8 @@ def untrained_encoder(recipe: Mapping[str, Any], archive: Archive) -> nn.Module:
     from ssl_ecg.preprocessing import Preprocessing
 
     arguments = dict(recipe["encoder"])
-    encoder = build_encoder(arguments.pop("name"), **arguments)
+    with _named("encoder"):
+        encoder = build_encoder(arguments.pop("name"), **arguments)
     if encoder.n_leads != len(archive.leads):
         problem = f"takes {encoder.n_leads} leads, the archive has {len(archive.leads)}"
         raise RecipeError("encoder.n_leads", problem, f"--set encoder.n_leads={len(archive.leads)}")
@@ -125,6 +128,17 @@ def untrained_encoder(recipe: Mapping[str, Any], archive: Archive) -> nn.Module:
         archive.fs, archive.leads, archive.band, data["scale"], data["seconds"]
     )
     return encoder
+
+
+@contextmanager
+def _named(section: str) -> Iterator[None]:
+    """Turn what a class says of impossible arguments, such as a width of zero, into an error of the recipe."""
+    try:
+        yield
+    except SSLECGError:
+        raise
+    except (ValueError, TypeError, IndexError, RuntimeError, ArithmeticError) as error:
+        raise RecipeError(section, f"cannot be built ({error})", "check the values of this section") from error
 
 
 def random_encoder(

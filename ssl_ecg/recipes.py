@@ -168,9 +168,11 @@ def bind(target: Callable[..., Any], values: Any, where: str, *, skip: Sequence[
     if not isinstance(values, Mapping):
         raise RecipeError(where, f"is {values!r}, not a mapping", "give it as indented 'key: value' lines")
     known = [name for name in inspect.signature(target).parameters if name not in skip]
-    for key in values:
+    for key, value in values.items():
         if key not in known:
             raise RecipeError(f"{where}.{key}", "unknown key", nearest(str(key), known))
+        if value is None and "None" not in str(inspect.signature(target).parameters[key].annotation):
+            raise RecipeError(f"{where}.{key}", "has no value", "give one, or take the key out")
     parser = ArgumentParser(exit_on_error=False)
     if inspect.isclass(target):
         parser.add_class_arguments(target, "it", skip=set(skip), fail_untyped=False)

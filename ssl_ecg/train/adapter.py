@@ -63,7 +63,7 @@ class MethodModule(pl.LightningModule):
         loss = self.method.loss({**batch, "signal": scale_strips(batch["signal"], self.scale)})
         if not bool(torch.isfinite(loss)):
             remedy = "lower train.lr, or clip harder with train.clip; the last checkpoint is from before"
-            raise TrainingError(f"step {self.global_step}", f"the loss is {float(loss)}", remedy)
+            raise TrainingError(f"step {self.global_step}", f"the loss is {float(loss.detach())}", remedy)
         self.log("loss", loss, prog_bar=True)
         return loss
 

@@ -60,6 +60,7 @@ def save_encoder(
         folder.mkdir(parents=True, exist_ok=True)
         weights = {name: value.detach().cpu().contiguous() for name, value in encoder.state_dict().items()}
         save_file(weights, part)
+        part.chmod(0o644)  # safetensors writes files that only their owner can read
         os.replace(part, folder / WEIGHTS)
         full = {
             "format": CARD_VERSION,

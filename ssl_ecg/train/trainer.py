@@ -124,6 +124,7 @@ def quiet_lightning() -> None:
         "IterableDataset",
         "Checkpoint directory",
         "LeafSpec",
+        "number of training batches",
         "isinstance",
     )
     for text in advice:
