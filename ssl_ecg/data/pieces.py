@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -112,7 +113,7 @@ def prepare_piece(items: Sequence[Item], sources: Sequence[Corpus], form: Form, 
 
 def _described(source: Corpus, entry: Entry) -> dict[str, Any]:
     return {
-        "record_id": entry.record_id,
+        "record_id": str(entry.record_id),
         "corpus": source.name,
         "patient_id": source.patient_key(entry),
         "fold": entry.fold,
@@ -131,9 +132,11 @@ def _described(source: Corpus, entry: Entry) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Make text that any file can hold: names of files need not be valid Unicode."""
-    if isinstance(value, list):
-        return [plain(item) for item in value]
+    """Make what JSON and any file can hold: names need not be valid Unicode, numbers may be NumPy's or NaN."""
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-8", "replace").decode()
-    return None if isinstance(value, float) and value != value else value
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

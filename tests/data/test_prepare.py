@@ -602,8 +602,10 @@ class TestFiles:
         assert archive.index.codes[0] == ["?"]
 
     def test_ages_that_are_no_number(self, tmp_path: Path) -> None:
-        archive = _prepare([made_record(0).replace(age=float("nan"))], tmp_path / "a")
-        assert np.isnan(archive.index.age[0])
+        ages = (float("nan"), float("inf"), np.float32("nan"), np.float32(50), np.int64(60))
+        records = [made_record(k).replace(age=age) for k, age in enumerate(ages)]
+        archive = _prepare(records, tmp_path / "a")
+        assert archive.table(["age"])["age"].to_pylist() == [None, None, None, 50, 60]
 
 
 @pytest.mark.real

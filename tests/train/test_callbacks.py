@@ -1,0 +1,70 @@
+"""What a run writes while it runs: whole or not at all, also on a full disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from safetensors import SafetensorError
+
+from ssl_ecg.errors import CheckpointError
+from ssl_ecg.models.registry import build_encoder
+from ssl_ecg.preprocessing import Preprocessing
+from ssl_ecg.train import checkpoint
+from ssl_ecg.train.callbacks import StateSaver
+from ssl_ecg.train.checkpoint import CARD, WEIGHTS, load_encoder, save_encoder
+
+
+class FakeTrainer(SimpleNamespace):
+    def save_checkpoint(self, path: Path) -> None:
+        path.write_bytes(b"half")
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("PytorchStreamWriter failed")])
+def test_a_state_that_cannot_be_saved_leaves_the_last_one(tmp_path: Path, error: Exception) -> None:
+    saver = StateSaver(tmp_path / "last.ckpt", every=1)
+    saver.save(FakeTrainer(global_step=1, is_global_zero=True, error=None))
+    (tmp_path / "last.ckpt").write_bytes(b"first")
+    with pytest.raises(CheckpointError, match=r"cannot be written .*goes on from the last saved state"):
+        saver.save(FakeTrainer(global_step=2, is_global_zero=True, error=error))
+    assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
+    assert (tmp_path / "last.ckpt").read_bytes() == b"first"
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), SafetensorError("I/O error")])
+def test_an_encoder_that_cannot_be_saved_leaves_the_last_one(tmp_path: Path, monkeypatch, error: Exception) -> None:
+    def fail(weights: dict, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise error
+
+    encoder = build_encoder("conv1d", widths=[4, 8])
+    encoder.preprocessing = Preprocessing()
+    architecture = {"name": "conv1d", "widths": [4, 8]}
+    save_encoder(encoder, tmp_path, architecture=architecture)
+    x = torch.randn(2, 12, 200)
+    before = load_encoder(tmp_path)(x)
+    monkeypatch.setattr(checkpoint, "save_file", fail)
+    with pytest.raises(CheckpointError, match="cannot be written"):
+        save_encoder(encoder, tmp_path, architecture=architecture)
+    torch.testing.assert_close(load_encoder(tmp_path)(x), before)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [CARD, WEIGHTS]
+
+
+def test_a_card_that_names_other_leads_is_refused(tmp_path: Path) -> None:
+    encoder = build_encoder("conv1d", widths=[4, 8])
+    encoder.preprocessing = Preprocessing(leads=("II", "V1"))
+    save_encoder(encoder, tmp_path, architecture={"name": "conv1d", "widths": [4, 8]})
+    with pytest.raises(CheckpointError, match="12 leads in the architecture, 2 named"):
+        load_encoder(tmp_path)
+
+
+def test_an_encoder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    encoder = build_encoder("conv1d", widths=[4, 8])
+    encoder.preprocessing = Preprocessing()
+    with pytest.raises(CheckpointError, match="cannot be written"):
+        save_encoder(encoder, tmp_path / "file" / "e", architecture={"name": "conv1d", "widths": [4, 8]})
