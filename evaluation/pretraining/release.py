@@ -17,7 +17,8 @@ from ssl_ecg.train.checkpoint import save_encoder
 LICENCE = "MIT for the weights; trained on data that ask for attribution, see sources"
 
 ATTRIBUTION = [
-    "PTB-XL 1.0.3, as WFDB and as an array of z-scored records: Wagner et al. 2020, doi 10.1038/s41597-020-0495-6, CC BY 4.0",
+    "PTB-XL 1.0.3, as WFDB and as an array of z-scored records: Wagner et al. 2020, "
+    "doi 10.1038/s41597-020-0495-6, CC BY 4.0",
     "PhysioNet/CinC Challenge 2011 set A: ODC-By 1.0",
     "PhysioNet/CinC Challenge 2021 (CPSC2018, CPSC-Extra, Chapman-Shaoxing, Ningbo): CC BY 4.0",
 ]
