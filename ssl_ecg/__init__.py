@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ssl_ecg.data.record import Record
     from ssl_ecg.data.simulate import simulate
     from ssl_ecg.data.strips import Strips
-    from ssl_ecg.embed import embed
+    from ssl_ecg.embedding import embed
     from ssl_ecg.embeddings import Embeddings, load_embeddings
     from ssl_ecg.errors import SSLECGError
     from ssl_ecg.knn_probe import KNNProbe
@@ -42,7 +42,7 @@ _HOMES = {
     "Strips": "data.strips",
     "build_encoder": "models.registry",
     "download": "data.download",
-    "embed": "embed",
+    "embed": "embedding",
     "load_embeddings": "embeddings",
     "load_encoder": "train.checkpoint",
     "open_corpus": "data.corpora",

@@ -190,7 +190,7 @@ def _screen(commands: Any) -> None:
     parser.add_argument("--detector", default="kmeans", help="kmeans, dbscan, hdbscan or knn (default %(default)s)")
     parser.add_argument("--reference", type=Path, metavar="DIR", help="embeddings of what counts as usual")
     parser.add_argument("--archive", type=Path, help="draw the most unusual recordings from this archive")
-    parser.add_argument("--budget", type=float, default=10.0, help="alerts per 1,000 recordings (default %(default)s)")
+    parser.add_argument("--budget", type=float, default=20.0, help="alerts per 1,000 recordings (default %(default)s)")
     parser.add_argument(
         "--top", type=not_negative, default=12, help="recordings drawn in the report (default %(default)s)"
     )

@@ -68,7 +68,7 @@ def pretrain_encoder(options: argparse.Namespace) -> None:
 def embed_archive(options: argparse.Namespace) -> None:
     """Embed an archive with a checkpoint, or with an untrained encoder."""
     from ssl_ecg.data.archive import Archive
-    from ssl_ecg.embed import embed
+    from ssl_ecg.embedding import embed
     from ssl_ecg.pretraining import random_encoder
     from ssl_ecg.train.checkpoint import load_encoder
 

@@ -133,6 +133,8 @@ def load_embeddings(folder: str | Path, *, mmap: bool = False) -> Embeddings:
         vectors = np.load(folder / _VECTORS, mmap_mode="r" if mmap else None, allow_pickle=False)
         rows = pyarrow.parquet.read_metadata(folder / _INDEX).num_rows
         card = json.loads((folder / _CARD).read_text()) if (folder / _CARD).is_file() else {}
+        if not isinstance(card, dict):
+            raise ValueError(f"{_CARD} is no mapping")
     except (OSError, ValueError, EOFError) as error:  # pyarrow's ArrowInvalid is a ValueError
         raise ArchiveError(str(folder), f"cannot be read ({error})", "embed the archive again") from error
     if vectors.ndim != 2 or rows != len(vectors):

@@ -56,6 +56,10 @@ class RecipeError(SSLECGError):
     """A recipe has an unknown key, a wrong type or an impossible value."""
 
 
+class TrainingError(SSLECGError):
+    """Training cannot go on: the loss is no longer finite."""
+
+
 class CheckpointError(SSLECGError):
     """A checkpoint cannot be loaded or does not fit the data it is used with."""
 

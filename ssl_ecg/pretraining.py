@@ -173,7 +173,7 @@ def online_probe(archive: Archive, strips: Strips, task: str) -> Probe:
     LabelError
         If the task is unknown or fits too few of the records.
     """
-    from ssl_ecg.embed import embed_signal
+    from ssl_ecg.embedding import embed_signal
     from ssl_ecg.evaluate.metrics import UndefinedClassWarning, macro_auroc
     from ssl_ecg.linear_probe import LinearProbe
     from ssl_ecg.tasks import get_task

@@ -281,10 +281,12 @@ def _rests(rows: Rows, high: Rows, low: Rows, fs: float) -> NDArray[np.bool_]:
     at_rail = (sparse == high[:, None]) | (sparse == low[:, None])
     out = np.zeros(len(rows), np.bool_)
     for k in np.flatnonzero((at_rail[:, 1:] & at_rail[:, :-1]).any(axis=-1)):  # so long a rest is met twice
-        for rail in (high[k], low[k]):
-            edges = np.flatnonzero(np.diff(rows[k] == rail, prepend=False, append=False))
-            rests = (edges[1::2] - edges[::2]).max() >= shortest
-            out[k] |= rests and abs(float(rail) - float(rows[k].mean())) >= REST
+        mean = float(rows[k].mean())
+        for rail in (float(high[k]), float(low[k])):
+            if abs(rail - mean) >= REST:
+                hits = np.flatnonzero(rows[k] == rail)
+                spans = hits[shortest - 1 :] - hits[: max(0, len(hits) - shortest + 1)]
+                out[k] |= bool((spans == shortest - 1).any())
     return out
 
 

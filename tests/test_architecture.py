@@ -26,7 +26,7 @@ FLOORS: list[tuple[str, ...]] = [
         *("data.record", "data.readers", "data.corpora", "data.simulate", "data", "data.strips"),
         *("augment", "models", "screen", "scaling", "linear_probe", "knn_probe"),
     ),
-    ("methods", "embed", "map", "probe"),
+    ("methods", "embedding", "map", "probe"),
     ("train",),
     ("recipes", "evaluate"),
     ("pretraining", "plot"),
@@ -248,7 +248,7 @@ def test_lightly_and_lightning_stay_where_they_belong() -> None:
             assert "lightly" not in foreign(module, late=False), f"{module} imports lightly outside a function"
 
 
-@pytest.mark.parametrize("module", ["methods.registry", "train.checkpoint", "train.fit", "embed"])
+@pytest.mark.parametrize("module", ["methods.registry", "train.checkpoint", "train.fit", "embedding"])
 def test_lightning_is_loaded_by_training_alone(module: str) -> None:
     loaded = set().union(*(foreign(name, late=False) for name in reached(module)))
     assert not loaded & {"lightly", "pytorch_lightning"}

@@ -127,3 +127,11 @@ def test_importing_everything_leaves_nothing_behind(left_out: list[str], tmp_pat
     assert list((tmp_path / "work").iterdir()) == []
     # What others keep in the home folder (matplotlib's fonts) is theirs.
     assert [path for path in (tmp_path / "home").rglob("*") if "ssl" in path.name.lower()] == []
+
+
+def test_no_module_hides_a_public_name() -> None:
+    """A submodule becomes an attribute of the package once it is imported, and would stand in for the function."""
+    from pathlib import Path
+
+    modules = {path.stem for path in Path(ssl_ecg.__file__).parent.iterdir()}
+    assert modules.isdisjoint(set(ssl_ecg.__all__) - {"__version__"})

@@ -169,7 +169,7 @@ def _pretrain(bound: dict[str, Any], archive: Archive, run: Path, task: str | No
 
 def _embed_both(bound: dict[str, Any], archive: Archive, out: Path, seed: int, progress: bool) -> Embeddings:
     """Embed with the pretrained and with the untrained encoder; give the former."""
-    from ssl_ecg.embed import embed
+    from ssl_ecg.embedding import embed
     from ssl_ecg.pretraining import random_encoder
     from ssl_ecg.train.checkpoint import load_encoder
 

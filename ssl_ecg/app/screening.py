@@ -32,7 +32,7 @@ def screen_with_report(
     detector: str = "kmeans",
     reference: str | Path | None = None,
     archive: str | Path | None = None,
-    alert_budget: float = 10.0,
+    alert_budget: float = 20.0,
     top: int = 12,
     seed: int = 0,
 ) -> pd.DataFrame:

@@ -66,7 +66,7 @@ def prepared(
     try:
         for group in groups:
             pool.submit(group)
-            if pool.is_full:
+            while pool.is_full:
                 yield pool.next()
         while pool.waiting:
             yield pool.next()
@@ -90,8 +90,9 @@ class _Pool:
     def __init__(self, sources: Sequence[Corpus], form: Form, workers: int) -> None:
         self.sources, self.form = sources, form
         self.waiting: deque[tuple[Future[Answer], int]] = deque()
-        self._most = 2 * workers + 2
-        self._free = deque(range(self._most + 1))
+        self._few, self._many = 2 * workers + 2, 8 * workers
+        self._most = self._few
+        self._free = deque(range(self._many + 1))
         self._read = -1  # the slot of the piece that was given out last
         context = _context()
         forks = context.get_start_method() == "fork"
@@ -120,6 +121,7 @@ class _Pool:
             self._free.append(self._read)
         self._read = slot
         piece, n_shared = future.result()
+        self._most = self._few if len(piece.samples) else self._many  # long recordings fill the memory
         if n_shared and self._shared is not None:
             return replace(piece, samples=self._shared[slot * _SLOT : slot * _SLOT + n_shared])
         return piece

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl_ecg.augment.views import Views
-from ssl_ecg.errors import SignalError
+from ssl_ecg.errors import RecipeError, SignalError
 
 Batch = Mapping[str, Tensor]
 """One batch of strips: "signal" (batch, lead, time), "lead_mask" (batch, lead), "row" and "patient" (batch,)."""
@@ -26,6 +26,19 @@ class Method(Protocol):
 
     def loss(self, batch: Batch) -> Tensor:
         """Give the scalar to minimise."""
+
+
+def check_positive(**values: float) -> None:
+    """Refuse sizes, temperatures and the like that are not above zero.
+
+    Raises
+    ------
+    RecipeError
+        With the name of the first that is not.
+    """
+    for name, value in values.items():
+        if not value > 0:
+            raise RecipeError(f"method.{name}", f"is {value}", "give a value above zero")
 
 
 def gate(batch: Batch, *, at_least: int = 1) -> Tensor:

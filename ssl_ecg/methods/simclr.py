@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ssl_ecg.augment.views import Views
-from ssl_ecg.methods.base import Batch, contrast, gate
+from ssl_ecg.methods.base import Batch, check_positive, contrast, gate
 
 
 class SimCLR(nn.Module):
@@ -40,6 +40,7 @@ class SimCLR(nn.Module):
         temperature: float = 0.1,
     ) -> None:
         super().__init__()
+        check_positive(hidden_dim=hidden_dim, out_dim=out_dim, layers=layers, temperature=temperature)
         from lightly.loss import NTXentLoss
         from lightly.models.modules.heads import SimCLRProjectionHead
 

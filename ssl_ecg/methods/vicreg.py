@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ssl_ecg.augment.views import Views
-from ssl_ecg.methods.base import Batch, contrast, gate
+from ssl_ecg.methods.base import Batch, check_positive, contrast, gate
 
 
 class VICReg(nn.Module):
@@ -42,6 +42,7 @@ class VICReg(nn.Module):
         covariance: float = 1.0,
     ) -> None:
         super().__init__()
+        check_positive(hidden_dim=hidden_dim, out_dim=out_dim, layers=layers)
         from lightly.loss import VICRegLoss
         from lightly.models.modules.heads import VICRegProjectionHead
 

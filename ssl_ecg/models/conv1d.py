@@ -59,7 +59,8 @@ class Conv1DEncoder(nn.Module):
         pool: Literal["mean", "max", "meanmax"] = "mean",
     ) -> None:
         super().__init__()
-        if len(widths) < 2 or any(kernel % 2 == 0 for kernel in (*stem_kernels, *kernels)):
+        odd = bool(stem_kernels and kernels) and all(k > 0 and k % 2 for k in (*stem_kernels, *kernels))
+        if len(widths) < 2 or min(widths) < 1 or not odd:
             problem = f"widths {tuple(widths)}, kernels {tuple(stem_kernels)} and {tuple(kernels)}"
             raise SignalError("conv1d", problem, "give at least two widths and odd kernel lengths")
         if pool not in ("mean", "max", "meanmax"):

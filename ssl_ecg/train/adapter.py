@@ -9,15 +9,11 @@ import torch
 from lightly.utils.scheduler import CosineWarmupScheduler
 from torch import Tensor, nn
 
-from ssl_ecg.errors import SSLECGError
+from ssl_ecg.errors import TrainingError
 from ssl_ecg.methods.base import Batch, Method
 from ssl_ecg.preprocessing import Preprocessing
 from ssl_ecg.scaling import scale_strips
 from ssl_ecg.train.stream import step_seed
-
-
-class TrainingError(SSLECGError):
-    """Training cannot go on: the loss is no longer finite."""
 
 
 class MethodModule(pl.LightningModule):

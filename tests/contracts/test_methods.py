@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ssl_ecg.augment.views import Views, build_chain
-from ssl_ecg.errors import SignalError
+from ssl_ecg.errors import RecipeError, SignalError
 from ssl_ecg.methods.base import Method
 from ssl_ecg.methods.registry import METHODS
 from ssl_ecg.models.registry import build_encoder
@@ -114,3 +114,11 @@ def test_autocast_changes_the_loss_only_a_little(name: str) -> None:
         return float(loss)
 
     assert once(True) == pytest.approx(once(False), rel=0.05)
+
+
+@pytest.mark.parametrize("wrong", [{"hidden_dim": 0}, {"out_dim": -1}, {"layers": 0}])
+@pytest.mark.parametrize("contrastive", ["simclr", "vicreg"])
+def test_impossible_sizes_are_named(contrastive: str, wrong: dict) -> None:
+    encoder = build_encoder("conv1d", widths=(8, 16))
+    with pytest.raises(RecipeError, match=f"method.{next(iter(wrong))}"):
+        METHODS[contrastive](encoder, Views(crop=96), **wrong)

@@ -52,7 +52,9 @@ def test_pooling(pool: str) -> None:
     assert encoder.dim == encoder(x).shape[1]
 
 
-@pytest.mark.parametrize("wrong", [{"kernels": (4,)}, {"widths": (8,)}, {"pool": "sum"}])
+@pytest.mark.parametrize(
+    "wrong", [{"kernels": (4,)}, {"widths": (8,)}, {"pool": "sum"}, {"widths": (8, 0)}, {"stem_kernels": ()}]
+)
 def test_impossible_parameters(wrong: dict) -> None:
     with pytest.raises(SignalError, match="conv1d"):
         Conv1DEncoder(**wrong)

@@ -218,9 +218,9 @@ def test_collapse_is_told(archive: Archive, tmp_path: Path) -> None:
 
 
 def test_loss_that_is_not_finite_stops_the_run(archive: Archive, tmp_path: Path) -> None:
+    from ssl_ecg.errors import TrainingError
     from ssl_ecg.methods.registry import METHODS
     from ssl_ecg.methods.simclr import SimCLR
-    from ssl_ecg.train.adapter import TrainingError
 
     class Broken(SimCLR):
         def loss(self, batch):

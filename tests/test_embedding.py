@@ -14,7 +14,7 @@ from torch import nn
 from ssl_ecg import load_embeddings, prepare
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.data.record import Record
-from ssl_ecg.embed import _SAVE_EVERY, embed, embed_signal
+from ssl_ecg.embedding import _SAVE_EVERY, embed, embed_signal
 from ssl_ecg.errors import ArchiveError, CheckpointError, SignalError
 from ssl_ecg.leads import STANDARD_LEADS
 from ssl_ecg.models.registry import build_encoder
