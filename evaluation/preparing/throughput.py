@@ -180,6 +180,7 @@ def main() -> None:
     parser.add_argument("--data", help="folder that holds ptbxl and cinc2011")
     parser.add_argument("--repeats", type=int, default=4, help="how often every record is taken")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rates", type=int, nargs="+", default=[500, 100], choices=[500, 100])
     parser.add_argument("--patience", type=float, default=60, help="seconds to wait for other programs")
     parser.add_argument("--scratch", help="folder for the archives, removed afterwards")
     parser.add_argument("--out", default=str(Path(__file__).with_name("throughput.json")))
@@ -188,7 +189,7 @@ def main() -> None:
     if args.child:
         child(json.loads(args.child))
         return
-    results = {f"{rate} Hz": compare(args.data, rate, args) for rate in (500, 100)}
+    results = {f"{rate} Hz": compare(args.data, rate, args) for rate in args.rates}
     content = {"seed": None, "workers": 2, "repeats": args.repeats, "machine": machine(), "results": results}
     Path(args.out).write_text(json.dumps(content, indent=2) + "\n")
 
