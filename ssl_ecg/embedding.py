@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
@@ -181,31 +182,36 @@ def _batches(
 ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
     """Embed consecutive rows; give (rows, vectors)."""
     bar = tqdm(total=len(archive), initial=start, unit="record", desc="embed", disable=not progress)
+    longest = round(LONGEST * archive.fs)
+    widest = min(longest, int(archive.n_samples[start:].max(initial=0)))
+    memory = np.empty(batch_size * len(archive.leads) * widest, np.float32)  # fresh memory for each batch costs time
     with bar, torch.inference_mode():
         for first in range(start, len(archive), batch_size):
             rows = slice(first, min(first + batch_size, len(archive)))
-            yield rows, _embed_rows(encoder, archive, np.arange(rows.start, rows.stop))
+            yield rows, _embed_rows(encoder, archive, np.arange(rows.start, rows.stop), longest, memory)
             bar.update(rows.stop - rows.start)
 
 
-def _embed_rows(encoder: nn.Module, archive: Archive, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+def _embed_rows(
+    encoder: nn.Module, archive: Archive, rows: NDArray[np.int64], longest: int, memory: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """Embed some records: those of one length together, long ones window by window."""
     lengths = archive.n_samples[rows]
-    longest = round(LONGEST * archive.fs)
     out = np.empty((len(rows), int(encoder.dim)), np.float32)  # type: ignore[arg-type]
     for length in np.unique(lengths):
         members = np.flatnonzero(lengths == length)
         if length <= longest:
-            out[members] = embed_signal(encoder, _read(archive, rows[members], int(length)))
+            out[members] = _forward(encoder, _read(archive, rows[members], int(length), memory))
         else:
             for member in members:
                 out[member] = _embed_long(encoder, archive, int(rows[member]), int(length), longest)
     return out
 
 
-def _read(archive: Archive, rows: NDArray[np.int64], length: int) -> NDArray[np.float32]:
-    """Read records of one length [mV]; (record, lead, time), invalid samples zero."""
-    out = np.empty((len(rows), len(archive.leads), length), np.float32)
+def _read(archive: Archive, rows: NDArray[np.int64], length: int, memory: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Read records of one length [mV] into `memory`; (record, lead, time), invalid samples zero."""
+    shape = (len(rows), len(archive.leads), length)
+    out = memory[: math.prod(shape)].reshape(shape)
     for place, row in zip(out, rows, strict=True):
         steps = archive.steps(int(row), 0, length)
         np.multiply(steps, archive.scales[row], out=place, dtype=np.float32)
@@ -260,13 +266,15 @@ def embed_signal(encoder: nn.Module, signal: NDArray[np.float32]) -> NDArray[np.
     -------
     float32 array (batch, dim)
     """
+    return _forward(encoder, np.nan_to_num(signal) if np.isnan(signal.sum()) else signal)
+
+
+def _forward(encoder: nn.Module, signal: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scale and encode finite strips."""
     device = next((p.device for p in encoder.parameters()), torch.device("cpu"))
     preprocessing: Preprocessing = encoder.preprocessing  # type: ignore[assignment]
     with torch.inference_mode(), _autocast(device):
-        x = torch.from_numpy(signal).to(device)
-        if bool(torch.isnan(x.sum())):
-            x = torch.nan_to_num(x)
-        z: Tensor = encoder(scale_strips(x, preprocessing.scale))
+        z: Tensor = encoder(scale_strips(torch.from_numpy(signal).to(device), preprocessing.scale))
     vectors: NDArray[np.float32] = z.float().cpu().numpy()
     return vectors
 

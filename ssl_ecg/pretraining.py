@@ -70,6 +70,7 @@ def pretrain(
     archive = archive if isinstance(archive, Archive) else Archive(archive)
     out = Path(out)
 
+    from ssl_ecg.methods.base import released_encoder
     from ssl_ecg.train.checkpoint import save_encoder
     from ssl_ecg.train.fit import check_settings, fit
     from ssl_ecg.train.selection import open_strips
@@ -81,7 +82,7 @@ def pretrain(
     probe = online_probe(archive, strips, task) if task else None
     _claim(out, bound, archive)
     fit(method, strips, out, progress=progress, probe=probe, **bound["train"])  # type: ignore[arg-type]
-    encoder: nn.Module = method.encoder  # type: ignore[assignment]
+    encoder = released_encoder(method)
     settle_norms(encoder, fixed_strips(strips, encoder.preprocessing))  # type: ignore[arg-type]
     save_encoder(encoder, out / "encoder", architecture=bound["encoder"], card=_card(bound, archive, strips))
     return out

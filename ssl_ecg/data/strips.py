@@ -111,7 +111,8 @@ class Strips(Dataset[dict[str, Tensor]]):
         -------
         dict
             "signal" (batch, lead, time) [mV]; "lead_mask" bool (batch, lead); and int64 (batch,): "row" of
-            the archive, "patient" (number of the patient, see `Archive.patients`), "start" [samples].
+            the archive, "patient" (number of the patient, see `Archive.patients`), "start" and "length" of what
+            was recorded, before any padding with zeros [samples].
         """
         archive, length = self.archive, self.length
         chosen = np.asarray(items, np.int64)
@@ -133,6 +134,7 @@ class Strips(Dataset[dict[str, Tensor]]):
         return {
             "signal": torch.from_numpy(signal).to(self.dtype),
             "lead_mask": torch.from_numpy(archive.lead_masks[rows]),
+            "length": torch.from_numpy(sizes),
             "row": torch.from_numpy(rows),
             "patient": torch.from_numpy(archive.patients[rows]),
             "start": torch.from_numpy(starts),

@@ -12,20 +12,37 @@ from ssl_ecg.augment.views import Views
 from ssl_ecg.errors import RecipeError, SignalError
 
 Batch = Mapping[str, Tensor]
-"""One batch of strips: "signal" (batch, lead, time), "lead_mask" (batch, lead), "row" and "patient" (batch,)."""
+"""One batch of strips: "signal" (batch, lead, time), "lead_mask" (batch, lead); "row", "patient", "length" (batch,)."""
 
 
 @runtime_checkable
 class Method(Protocol):
     """A pretraining method: an encoder, whatever is thrown away afterwards, and a loss.
 
-    The signal of a batch has already been scaled as `encoder.preprocessing` says.
+    The signal of a batch has already been scaled as `encoder.preprocessing` says. A method may also have
+
+    - `begin_step(step, steps)`: called before the loss of every step, for teachers that follow the encoder and
+      for schedules; whatever it changes must be in the `state_dict`, or follow from its arguments alone;
+    - `released`: the encoder that is kept, if that is not `encoder`.
     """
 
     encoder: nn.Module
 
     def loss(self, batch: Batch) -> Tensor:
         """Give the scalar to minimise."""
+
+
+def begin_step(method: object, step: int, steps: int) -> None:
+    """Tell a method that step `step` of `steps` begins, if it wants to know."""
+    hook = getattr(method, "begin_step", None)
+    if hook is not None:
+        hook(step, steps)
+
+
+def released_encoder(method: nn.Module) -> nn.Module:
+    """Give the encoder that a method leaves behind: a teacher's where it says so."""
+    released: nn.Module = getattr(method, "released", None) or method.encoder  # type: ignore[assignment]
+    return released
 
 
 def check_positive(**values: float) -> None:

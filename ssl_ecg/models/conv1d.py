@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ssl_ecg.errors import SignalError
 from ssl_ecg.models.layers import MultiScaleConv, ResidualBlock
+from ssl_ecg.models.norm import BatchNorm
+from ssl_ecg.models.padding import halve_mask, pool_max, pool_mean, step_mask
 from ssl_ecg.preprocessing import Preprocessing
 
 
@@ -70,7 +72,7 @@ class Conv1DEncoder(nn.Module):
         self.preprocessing = Preprocessing()
         self.stem = nn.Sequential(
             MultiScaleConv(n_leads, widths[0], stem_kernels, stride=2),
-            nn.BatchNorm1d(widths[0]),
+            BatchNorm(widths[0]),
             nn.ReLU(inplace=True),
         )
         stages: list[nn.Module] = []
@@ -91,16 +93,31 @@ class Conv1DEncoder(nn.Module):
         self.stride = 2 ** len(widths)
         self.dim = widths[-1] * (2 if pool == "meanmax" else 1)
 
-    def forward_features(self, x: Float[Tensor, "batch lead time"]) -> Float[Tensor, "batch feature step"]:
-        """Give the feature map before pooling; ``step = ceil(time / stride)``."""
-        features: Tensor = self.stages(self.stem(x))
-        return features
+    def forward_features(
+        self, x: Float[Tensor, "batch lead time"], lengths: Int[Tensor, " batch"] | None = None
+    ) -> Float[Tensor, "batch feature step"]:
+        """Give the feature map before pooling; ``step = ceil(time / stride)``, zero past a strip's end."""
+        mask = step_mask(lengths, x.shape[-1], 2)
+        convolution, norm, relu = self.stem
+        y: Tensor = relu(norm(convolution(x), mask))
+        for block in self.stages:
+            y = block(y, mask)
+            mask = halve_mask(mask, block.stride)  # type: ignore[arg-type]
+        return y
 
-    def forward(self, x: Float[Tensor, "batch lead time"]) -> Float[Tensor, "batch dim"]:
-        """Embed strips of any length."""
-        features = self.forward_features(x)
-        if self.pool == "mean":
-            return features.mean(dim=2)
-        if self.pool == "max":
-            return features.amax(dim=2)
-        return torch.cat([features.mean(dim=2), features.amax(dim=2)], dim=1)
+    def forward(
+        self, x: Float[Tensor, "batch lead time"], lengths: Int[Tensor, " batch"] | None = None
+    ) -> Float[Tensor, "batch dim"]:
+        """Embed strips of any length.
+
+        Parameters
+        ----------
+        x : Tensor (batch, lead, time)
+        lengths : int Tensor (batch,), optional
+            Samples of each strip, where shorter ones are followed by zeros.
+        """
+        features = self.forward_features(x, lengths)
+        mask = step_mask(lengths, x.shape[-1], self.stride)
+        pools = {"mean": (pool_mean,), "max": (pool_max,), "meanmax": (pool_mean, pool_max)}[self.pool]
+        pooled = [pool(features, mask) for pool in pools]
+        return pooled[0] if len(pooled) == 1 else torch.cat(pooled, dim=1)

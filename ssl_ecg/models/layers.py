@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from ssl_ecg.models.norm import BatchNorm
+from ssl_ecg.models.padding import average_pool, halve_mask
 
 
 class MultiScaleConv(nn.Module):
@@ -68,17 +71,34 @@ class ResidualBlock(nn.Module):
         self, n_in: int, n_out: int, kernels: Sequence[int], *, stride: int = 1, separable: bool = False
     ) -> None:
         super().__init__()
+        self.stride = stride
         self.conv1 = MultiScaleConv(n_in, n_out, kernels, stride=stride, separable=separable)
-        self.norm1 = nn.BatchNorm1d(n_out)
+        self.norm1 = BatchNorm(n_out)
         self.conv2 = MultiScaleConv(n_out, n_out, kernels, separable=separable)
-        self.norm2 = nn.BatchNorm1d(n_out)
-        self.shortcut: nn.Module = nn.Identity()
-        if stride > 1 or n_in != n_out:
-            pool = nn.AvgPool1d(stride, stride, ceil_mode=True) if stride > 1 else nn.Identity()
-            self.shortcut = nn.Sequential(pool, nn.Conv1d(n_in, n_out, 1, bias=False), nn.BatchNorm1d(n_out))
+        self.norm2 = BatchNorm(n_out)
+        self.shortcut = Shortcut(n_in, n_out, stride) if stride > 1 or n_in != n_out else None
 
-    def forward(self, x: Float[Tensor, "batch n_in time"]) -> Float[Tensor, "batch n_out step"]:
-        """Apply the block."""
-        y = F.relu(self.norm1(self.conv1(x)), inplace=True)
-        y = self.norm2(self.conv2(y))
-        return F.relu(y + self.shortcut(x), inplace=True)
+    def forward(
+        self, x: Float[Tensor, "batch n_in time"], mask: Bool[Tensor, "batch 1 time"] | None = None
+    ) -> Float[Tensor, "batch n_out step"]:
+        """Apply the block; padding, where the mask is False, is zero and stays zero."""
+        shorter = halve_mask(mask, self.stride)
+        y = F.relu(self.norm1(self.conv1(x), shorter), inplace=True)
+        y = self.norm2(self.conv2(y), shorter)
+        return F.relu(y + (x if self.shortcut is None else self.shortcut(x, mask)), inplace=True)
+
+
+class Shortcut(nn.Sequential):
+    """Averaging over the stride, a convolution of length 1, batch normalisation (ResNet-D)."""
+
+    def __init__(self, n_in: int, n_out: int, stride: int) -> None:
+        super().__init__(nn.Identity(), nn.Conv1d(n_in, n_out, 1, bias=False), BatchNorm(n_out))
+        self.stride = stride
+
+    def forward(
+        self, x: Float[Tensor, "batch n_in time"], mask: Bool[Tensor, "batch 1 time"] | None = None
+    ) -> Float[Tensor, "batch n_out step"]:
+        """Apply the shortcut."""
+        pooled = average_pool(x, mask, self.stride) if self.stride > 1 else x
+        out: Tensor = self[2](self[1](pooled), halve_mask(mask, self.stride))
+        return out

@@ -22,10 +22,10 @@ class Encoder(Protocol):
     stride: int
     preprocessing: Preprocessing
 
-    def forward_features(self, x: Tensor) -> Tensor:
-        """(batch, lead, time) -> (batch, feature, step)."""
+    def forward_features(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """(batch, lead, time) -> (batch, feature, step); `lengths` (batch,) where padding follows shorter strips."""
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """(batch, lead, time) -> (batch, dim)."""
 
 

@@ -10,7 +10,7 @@ from lightly.utils.scheduler import CosineWarmupScheduler
 from torch import Tensor, nn
 
 from ssl_ecg.errors import TrainingError
-from ssl_ecg.methods.base import Batch, Method
+from ssl_ecg.methods.base import Batch, Method, begin_step
 from ssl_ecg.preprocessing import Preprocessing
 from ssl_ecg.scaling import scale_strips
 from ssl_ecg.train.stream import step_seed
@@ -56,6 +56,7 @@ class MethodModule(pl.LightningModule):
             If the loss is not finite.
         """
         torch.manual_seed(step_seed(self.seed, self.global_step, -1 - self.global_rank & 0xFFFF))
+        begin_step(self.method, self.global_step, self.steps)
         loss = self.method.loss({**batch, "signal": scale_strips(batch["signal"], self.scale)})
         if not bool(torch.isfinite(loss)):
             remedy = "lower train.lr, or clip harder with train.clip; the last checkpoint is from before"

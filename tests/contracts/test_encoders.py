@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ssl_ecg.errors import RecipeError
+from ssl_ecg.errors import RecipeError, SignalError
 from ssl_ecg.models.registry import ENCODERS, Encoder, build_encoder
 from ssl_ecg.train.checkpoint import load_encoder, save_encoder
 
@@ -46,6 +46,44 @@ def test_batch_does_not_matter_in_evaluation(name: str) -> None:
     together = encoder(x)
     alone = torch.cat([encoder(x[k : k + 1]) for k in range(5)])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_padding_does_not_matter(name: str, training: bool) -> None:
+    """A short strip in a padded batch gives what it gives alone; in training, what a batch without padding gives."""
+    encoder = build(name).train(training)
+    for module in encoder.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    length, lengths = 301, torch.tensor([301, 187, 301, 187])
+    x = torch.randn(4, 12, length)
+    x = x * (torch.arange(length) < lengths[:, None, None])
+    if training:  # all of one length, so that the batch statistics of the unpadded batch are known
+        padded = encoder(torch.cat([x[1::2], x[1::2]]), torch.full((4,), 187))
+        alone = build(name).train()
+        for module in alone.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+        torch.testing.assert_close(padded, alone(torch.cat([x[1::2], x[1::2]])[..., :187]), rtol=1e-3, atol=1e-4)
+        return
+    together = encoder(x, lengths)
+    alone = torch.cat([encoder(x[k : k + 1, :, : lengths[k]]) for k in range(4)])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_lengths_beyond_the_batch_are_refused(name: str) -> None:
+    with pytest.raises(SignalError, match="lengths from 10 to 400"):
+        build(name)(torch.randn(2, 12, 300), torch.tensor([10, 400]))
+
+
+def test_an_absent_lead_is_just_silent(name: str) -> None:
+    """Zeros in place of a lead are finite in, finite out, also if only one lead is left or none."""
+    encoder = build(name).eval()
+    x = torch.randn(3, 12, 256)
+    x[0, 3] = 0
+    x[1, 1:] = 0
+    x[2] = 0
+    assert torch.isfinite(encoder(x)).all()
 
 
 def test_round_trip_through_a_checkpoint(name: str, tmp_path) -> None:

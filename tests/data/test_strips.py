@@ -61,6 +61,7 @@ def test_batch_and_items_agree(archive: Archive) -> None:
         "lead_mask": torch.bool,
         "row": torch.int64,
         "patient": torch.int64,
+        "length": torch.int64,
         "start": torch.int64,
     }
 
