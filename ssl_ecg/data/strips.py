@@ -38,6 +38,8 @@ class Strips(Dataset[dict[str, Tensor]]):
         Distance between the windows of a grid [s]; the length of a strip unless given.
     dtype : torch.dtype
         Of the signal.
+    targets : float32 array (row, target), optional
+        Labels or values for every row of ``archive.index``; NaN where one is unknown.
 
     Attributes
     ----------
@@ -49,7 +51,7 @@ class Strips(Dataset[dict[str, Tensor]]):
     Raises
     ------
     ArchiveError
-        If the length, crop, stride or a row is impossible.
+        If the length, crop, stride, a row or the shape of the targets is impossible.
 
     Examples
     --------
@@ -72,6 +74,7 @@ class Strips(Dataset[dict[str, Tensor]]):
         crop: str = "random",
         stride: float | None = None,
         dtype: torch.dtype = torch.float32,
+        targets: NDArray[np.float32] | None = None,
     ) -> None:
         where = str(archive.path)
         self.archive, self.seconds, self.crop, self.dtype = archive, seconds, crop, dtype
@@ -83,6 +86,10 @@ class Strips(Dataset[dict[str, Tensor]]):
         if crop not in CROPS:
             raise ArchiveError(where, f"unknown crop {crop!r}", f"choose from {', '.join(CROPS)}")
         self.record_rows = np.arange(len(archive)) if rows is None else np.array(rows, np.int64).reshape(-1)
+        if targets is not None and (targets.ndim != 2 or len(targets) != len(archive)):
+            problem = f"targets of shape {targets.shape} for {len(archive)} records"
+            raise ArchiveError(where, problem, "give (record, target), one row for each row of archive.index")
+        self.targets = targets
         if ((self.record_rows < 0) | (self.record_rows >= len(archive))).any():
             raise ArchiveError(where, f"has no such rows, only {len(archive)}", "give rows of archive.index")
         self.starts: NDArray[np.int64] | None = None
@@ -112,7 +119,8 @@ class Strips(Dataset[dict[str, Tensor]]):
         dict
             "signal" (batch, lead, time) [mV]; "lead_mask" bool (batch, lead); and int64 (batch,): "row" of
             the archive, "patient" (number of the patient, see `Archive.patients`), "start" and "length" of what
-            was recorded, before any padding with zeros [samples].
+            was recorded, before any padding with zeros [samples]. With targets also "target" float32
+            (batch, target), zero where it is unknown, and "target_mask" bool (batch, target), true where known.
         """
         archive, length = self.archive, self.length
         chosen = np.asarray(items, np.int64)
@@ -131,7 +139,7 @@ class Strips(Dataset[dict[str, Tensor]]):
             np.multiply(steps, scales[k], out=strip)
             if steps.min() == INVALID:
                 strip[steps == INVALID] = 0.0
-        return {
+        batch = {
             "signal": torch.from_numpy(signal).to(self.dtype),
             "lead_mask": torch.from_numpy(archive.lead_masks[rows]),
             "length": torch.from_numpy(sizes),
@@ -139,6 +147,11 @@ class Strips(Dataset[dict[str, Tensor]]):
             "patient": torch.from_numpy(archive.patients[rows]),
             "start": torch.from_numpy(starts),
         }
+        if self.targets is not None:
+            chosen_targets = torch.from_numpy(self.targets[rows])
+            batch["target_mask"] = ~torch.isnan(chosen_targets)
+            batch["target"] = torch.nan_to_num(chosen_targets)
+        return batch
 
     def _drawn(self, n_samples: NDArray[np.int64]) -> NDArray[np.int64]:
         room = np.maximum(n_samples - self.length, 0)

@@ -163,3 +163,15 @@ def test_impossible(archive: Archive, options: dict[str, object], problem: str) 
 def test_items_that_are_not_there(archive: Archive, tmp_path: Path) -> None:
     with pytest.raises(IndexError):
         Strips(archive, 5)[7]
+
+
+def test_targets_come_with_their_strips(archive: Archive) -> None:
+    """Targets belong to rows of the archive, whatever rows are chosen; an unknown one is masked."""
+    values = np.arange(2 * len(archive), dtype=np.float32).reshape(-1, 2)
+    values[1, 0] = np.nan
+    strips = Strips(archive, 4, rows=[1, 0], targets=values)
+    batch = strips.__getitems__([0, 1])
+    assert batch["target"].tolist() == [[0.0, 3.0], [0.0, 1.0]]
+    assert batch["target_mask"].tolist() == [[False, True], [True, True]]
+    with pytest.raises(ArchiveError, match="targets of shape"):
+        Strips(archive, 4, targets=values[1:])
