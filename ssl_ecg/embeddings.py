@@ -137,6 +137,8 @@ def load_embeddings(folder: str | Path, *, mmap: bool = False) -> Embeddings:
             raise ValueError(f"{_CARD} is no mapping")
     except (OSError, ValueError, EOFError) as error:  # pyarrow's ArrowInvalid is a ValueError
         raise ArchiveError(str(folder), f"cannot be read ({error})", "embed the archive again") from error
+    if not np.issubdtype(vectors.dtype, np.floating):
+        raise ArchiveError(str(folder), f"{_VECTORS} holds {vectors.dtype}, no numbers", "embed the archive again")
     if vectors.ndim != 2 or rows != len(vectors):
         problem = f"{_VECTORS} has shape {vectors.shape}, {_INDEX} {rows} rows"
         raise ArchiveError(str(folder), problem, "embed the archive again")

@@ -59,6 +59,8 @@ def project(
     vectors = check_vectors(Z, "map")
     if method not in METHODS:
         raise SignalError("map", f"unknown method {method!r}", f"choose from {', '.join(METHODS)}")
+    if seed < 0:
+        raise SignalError("map", f"seed {seed}", "give 0 or more")
     if neighbours < 2:
         raise SignalError("map", f"{neighbours} neighbours", "give at least 2")
     plane = _principal_plane(vectors)

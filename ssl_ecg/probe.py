@@ -127,6 +127,9 @@ class _Run:
     def __init__(
         self, embeddings: Embeddings, task: str | Any, folds: Sequence[Folds], n_resamples: int, seed: int
     ) -> None:
+        if seed < 0 or n_resamples < 1:
+            problem = f"seed {seed}, {n_resamples} resamples"
+            raise LabelError("probe", problem, "give a seed of 0 or more and at least one resample")
         self.embeddings, self.seed, self.n_resamples = embeddings, seed, n_resamples
         self.task, self.classes, self.labels, self.known = task_labels(task, embeddings.index)
         train, val, test = folds
@@ -140,6 +143,8 @@ class _Run:
 
     def metrics(self, baseline: Embeddings | None, sizes: Sequence[int], draws: int, knn: bool) -> dict[str, Any]:
         """Run the probes and collect everything that ``metrics.json`` holds."""
+        if len(sizes) and draws < 1:
+            raise LabelError("probe", f"{draws} draws of each label size", "give 1 or more")
         out: dict[str, Any] = {
             "task": self.task, "classes": list(self.classes), "seed": self.seed, "split": self.split.how,
             "counts": self._counts(), "fingerprint": self.embeddings.fingerprint, "versions": _versions(),

@@ -112,6 +112,13 @@ def test_damaged_folders(tmp_path):
         load_embeddings(folder)
 
 
+def test_text_is_refused(tmp_path):
+    folder = _embeddings().save(tmp_path / "e")
+    np.save(folder / "embeddings.npy", np.full((6, 4), "1.5"))
+    with pytest.raises(ArchiveError, match="no numbers"):
+        load_embeddings(folder)
+
+
 def test_pickled_arrays_are_refused(tmp_path):
     folder = _embeddings().save(tmp_path / "e")
     np.save(folder / "embeddings.npy", np.array([[{}]], dtype=object), allow_pickle=True)

@@ -300,6 +300,12 @@ def test_wrong_requests(tmp_path):
         run_probe(embeddings, "superclass")
     with pytest.raises(LabelError, match="cannot take 4000"):
         run_probe(embeddings, TwoFindings(), label_sizes=[4000], knn=False, n_resamples=2)
+    with pytest.raises(LabelError, match="0 draws"):
+        run_probe(embeddings, TwoFindings(), label_sizes=[50], draws=0)
+    with pytest.raises(LabelError, match="seed -1"):
+        run_probe(embeddings, TwoFindings(), seed=-1)
+    with pytest.raises(LabelError, match=r"in the val set \(folds \[77\]\)"):
+        run_probe(embeddings, TwoFindings(), val_folds=77)
     with pytest.raises(ArchiveError, match="1 records have no embedding"):
         run_probe(embeddings, TwoFindings(), baseline=embeddings.select(np.arange(399)), knn=False)
     with pytest.raises(ArchiveError, match=r"no embeddings\.npy"):

@@ -78,6 +78,8 @@ def demo(
     out = Path(out)
     say: Callable[[str], None] = print if progress else lambda text: None
     bound = load_recipe(recipe, [f"train.seed={seed}", *overrides])
+    if not (out / "archive").exists() and any((out / name).exists() for name in ("metrics.json", "report.html")):
+        raise ArchiveError(str(out), "holds results that are not of a demo", "choose another --out")
 
     say("1/5 prepare")
     archive = prepare([_source(data, records, seed)], out / "archive", progress=progress)

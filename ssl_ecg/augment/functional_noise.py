@@ -150,8 +150,8 @@ def mixed_power(
 
 
 def gain_for_snr(
-    power: Float[Tensor, "*any"], noise_power: Float[Tensor, "*any"], snr: Float[Tensor, "*any"]
-) -> Float[Tensor, "*any"]:
+    power: Float[Tensor, "*#any"], noise_power: Float[Tensor, "*#any"], snr: Float[Tensor, "*#any"]
+) -> Float[Tensor, "*#any"]:
     """Give the gain of the noise that makes the signal-to-noise ratio ``snr`` [dB]; 0 without noise.
 
     Examples

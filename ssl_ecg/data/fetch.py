@@ -9,6 +9,7 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import shorten
 from threading import Event, local
 from typing import Any
 
@@ -107,7 +108,7 @@ class Fetcher:
             except requests.exceptions.RequestException as error:
                 if isinstance(error, ValueError):  # an address that cannot be one
                     raise StopDownloadError(remote.url, str(error), "give an http or https address") from error
-                reason, pause = f"{type(error).__name__}: {error}"[:200], 0.0
+                reason, pause = shorten(f"{type(error).__name__}: {error}", 200, placeholder=" ..."), 0.0
             failed = 1 if _size(part) > before else failed + 1
             if failed > self.retries:
                 remedy = "check the connection, then give the same command again: it goes on where it stopped"

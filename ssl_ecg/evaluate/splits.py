@@ -97,7 +97,8 @@ def choose_split(
         how = {"by": "patients", "shares": list(_SHARES), "seed": seed}
     for name, chosen in rows.items():
         if not len(chosen):
-            problem = f"no labelled record in the {name} set ({how})"
+            where = f"folds {how[name]}" if how["by"] == "folds" else "too few patients to split"
+            problem = f"no labelled record in the {name} set ({where})"
             raise LabelError("split", problem, f"folds with labelled records: {available}")
     _refuse_shared_patients(rows, patients)
     left = int(usable.sum()) - sum(len(chosen) for chosen in rows.values())

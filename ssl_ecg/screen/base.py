@@ -58,7 +58,7 @@ class Detector(Estimator, ABC):
             raise SignalError(type(self).__name__, problem, "give a share from 0 to below 1")
         if len(vectors) < self._minimum():
             problem = f"{len(vectors)} records, at least {self._minimum()} are needed"
-            raise SignalError(type(self).__name__, problem, "give more records or ask for fewer neighbours")
+            raise SignalError(type(self).__name__, problem, "give more records, or a detector that needs fewer")
         order = np.lexsort(vectors.T[::-1])  # a canonical order: results do not depend on the given one
         ordered = vectors[order]
         whitening = fit_whitening(ordered, self.n_components, whiten=self.whiten)

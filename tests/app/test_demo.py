@@ -84,6 +84,11 @@ def test_refusals(tmp_path: Path, recordings: Path) -> None:
     with pytest.raises(RecipeError, match="did you mean 'steps'"):
         demo(out, overrides=["train.stepps=3"], progress=False)
     assert not out.exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "report.html").write_text("my own")
+    with pytest.raises(ArchiveError, match="not of a demo"):
+        demo(tmp_path / "mine", progress=False)
+    assert [p.name for p in (tmp_path / "mine").iterdir()] == ["report.html"]
     few = tmp_path / "few"
     few.mkdir()
     for path in sorted(recordings.iterdir())[:4]:

@@ -173,6 +173,13 @@ def test_another_recipe_in_the_same_folder_is_refused(run: Path, archive: Archiv
         pretrain(recipe(lr=0.5), archive, run, progress=False)
 
 
+def test_a_foreign_recipe_is_not_overwritten(archive: Archive, tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("my own")
+    with pytest.raises(CheckpointError, match="not of a run"):
+        pretrain(recipe(), archive, tmp_path, progress=False)
+    assert (tmp_path / "recipe.yaml").read_text() == "my own"
+
+
 def test_damaged_state_is_named(archive: Archive, run: Path, tmp_path: Path) -> None:
     out = tmp_path / "damaged"
     out.mkdir()
