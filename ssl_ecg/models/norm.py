@@ -84,7 +84,21 @@ def _sum_of_all(x: Tensor) -> Tensor:
     """Sum over the processes; gradients flow back to each of them."""
     if _world() == 1:
         return x
-    from torch.distributed.nn.functional import all_reduce
-
-    summed: Tensor = all_reduce(x)  # type: ignore[no-untyped-call]
+    summed: Tensor = _Sum.apply(x)
     return summed
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over the processes, which all have as their own; so its gradient is the sum of their gradients."""
+
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:
+        total = x.clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: object, *gradients: Tensor) -> Tensor:
+        total = gradients[0].clone()
+        torch.distributed.all_reduce(total)
+        return total

@@ -9,6 +9,12 @@ from torch import Tensor, nn
 
 from ssl_ecg.errors import RecipeError
 from ssl_ecg.models.conv1d import Conv1DEncoder
+from ssl_ecg.models.lead_attention import LeadAttentionEncoder
+from ssl_ecg.models.resnet import ResNet18, ResNet34
+from ssl_ecg.models.resnet_lstm import ResNetLSTMEncoder
+from ssl_ecg.models.s4 import S4Encoder
+from ssl_ecg.models.transformer import TransformerEncoder
+from ssl_ecg.models.xresnet import XResNet1d50, XResNet1d101
 from ssl_ecg.preprocessing import Preprocessing
 
 
@@ -31,6 +37,14 @@ class Encoder(Protocol):
 
 ENCODERS: dict[str, type[nn.Module]] = {
     "conv1d": Conv1DEncoder,
+    "resnet18": ResNet18,
+    "resnet34": ResNet34,
+    "xresnet1d50": XResNet1d50,
+    "xresnet1d101": XResNet1d101,
+    "resnet_lstm": ResNetLSTMEncoder,
+    "lead_attention": LeadAttentionEncoder,
+    "s4": S4Encoder,
+    "transformer": TransformerEncoder,
 }
 
 

@@ -9,7 +9,18 @@ from ssl_ecg.errors import RecipeError, SignalError
 from ssl_ecg.models.registry import ENCODERS, Encoder, build_encoder
 from ssl_ecg.train.checkpoint import load_encoder, save_encoder
 
-SMALL = {"conv1d": {"widths": (8, 16, 24)}}
+SMALL = {
+    "conv1d": {"widths": (8, 16, 24)},
+    "resnet18": {"widths": (4, 8, 8, 12)},
+    "resnet34": {"widths": (4, 8, 8, 12)},
+    # at zero, the published start, the blocks get no gradient in the first step: tests/models/test_xresnet.py
+    "xresnet1d50": {"widths": (4, 4, 4, 4), "stem_widths": (4, 4, 8), "last_gamma": 0.2},
+    "xresnet1d101": {"widths": (4, 4, 4, 4), "stem_widths": (4, 4, 8), "last_gamma": 0.2},
+    "resnet_lstm": {"widths": (8, 8), "hidden": 4, "dense": 8},
+    "lead_attention": {"stem_widths": (4, 8), "strides": (2, 2), "width": 8, "heads": 2, "blocks": (1, 1, 1)},
+    "s4": {"width": 8, "depth": 2, "state": 4},
+    "transformer": {"width": 16, "depth": 2, "heads": 2},
+}
 
 
 @pytest.fixture(params=sorted(ENCODERS))

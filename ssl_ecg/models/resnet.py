@@ -1,0 +1,178 @@
+"""One-dimensional ResNet-18 and ResNet-34, as used on CPSC 2018."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ssl_ecg.errors import SignalError
+from ssl_ecg.models.norm import BatchNorm
+from ssl_ecg.models.padding import halve_mask, pool_max, pool_mean, step_mask
+from ssl_ecg.preprocessing import Preprocessing
+
+
+class ResNet(nn.Module):
+    """Stem, max pooling, four stages of basic blocks, mean and max over time joined; see its two subclasses.
+
+    Parameters
+    ----------
+    n_leads : int
+    widths : sequence of int
+        Feature maps of each of the four stages; the stem has those of the first.
+    stem_kernel, kernel : odd int
+        Kernel lengths of the stem and of the blocks [samples].
+    dropout : float
+        Between the two convolutions of a block.
+
+    Attributes
+    ----------
+    depths : tuple of int
+        Blocks per stage.
+    dim : int
+        Length of an embedding, twice the last width.
+
+    References
+    ----------
+    He et al. 2016, doi 10.1109/CVPR.2016.90, table 1; Zhang et al. 2021, doi 10.1016/j.isci.2021.102373, for ECG.
+    """
+
+    depths: ClassVar[tuple[int, ...]]
+
+    def __init__(
+        self,
+        *,
+        n_leads: int = 12,
+        widths: Sequence[int] = (64, 128, 256, 512),
+        stem_kernel: int = 15,
+        kernel: int = 7,
+        dropout: float = 0.2,
+    ) -> None:
+        super().__init__()
+        check_convolutions(type(self).__name__.lower(), widths, len(self.depths), (stem_kernel, kernel))
+        self.n_leads = n_leads
+        self.preprocessing = Preprocessing()
+        self.stem = nn.Conv1d(n_leads, widths[0], stem_kernel, 2, stem_kernel // 2, bias=False)
+        self.stem_norm = BatchNorm(widths[0])
+        stages: list[nn.Module] = []
+        n_in = widths[0]
+        for stage, (width, depth) in enumerate(zip(widths, self.depths, strict=True)):
+            for block in range(depth):
+                stride = 2 if stage and not block else 1
+                stages.append(BasicBlock(n_in, width, kernel, stride=stride, dropout=dropout))
+                n_in = width
+        self.stages = nn.Sequential(*stages)
+        self.n_features = n_in
+        self.stride = 2 ** (len(widths) + 1)
+        self.dim = 2 * n_in
+
+    def forward_features(
+        self, x: Float[Tensor, "batch lead time"], lengths: Int[Tensor, " batch"] | None = None
+    ) -> Float[Tensor, "batch feature step"]:
+        """Give the feature map before pooling; ``step = ceil(time / 32)``, zero past a strip's end."""
+        mask = step_mask(lengths, x.shape[-1], 2)
+        y = F.relu(self.stem_norm(self.stem(x), mask), inplace=True)
+        y, mask = pool_stem(y, mask)
+        for block in self.stages:
+            y = block(y, mask)
+            mask = halve_mask(mask, block.stride)  # type: ignore[arg-type]
+        return y
+
+    def forward(
+        self, x: Float[Tensor, "batch lead time"], lengths: Int[Tensor, " batch"] | None = None
+    ) -> Float[Tensor, "batch dim"]:
+        """Embed strips of any length.
+
+        Parameters
+        ----------
+        x : Tensor (batch, lead, time)
+        lengths : int Tensor (batch,), optional
+            Samples of each strip, where shorter ones are followed by zeros.
+        """
+        features = self.forward_features(x, lengths)
+        mask = step_mask(lengths, x.shape[-1], self.stride)
+        return torch.cat([pool_mean(features, mask), pool_max(features, mask)], dim=1)
+
+
+class ResNet18(ResNet):
+    """ResNet with two basic blocks in each stage; parameters are those of `ResNet`.
+
+    Examples
+    --------
+    >>> encoder = ResNet18(widths=(4, 8, 8, 16))
+    >>> encoder(torch.zeros(2, 12, 250)).shape
+    torch.Size([2, 32])
+    """
+
+    depths = (2, 2, 2, 2)
+
+
+class ResNet34(ResNet):
+    """ResNet with 3, 4, 6 and 3 basic blocks: with a linear head for nine classes 16,610,185 parameters.
+
+    Parameters are those of `ResNet`.
+
+    Examples
+    --------
+    >>> ResNet34(n_leads=1, widths=(4, 8, 8, 16)).dim
+    32
+    """
+
+    depths = (3, 4, 6, 3)
+
+
+class BasicBlock(nn.Module):
+    """Convolution, batch normalisation, ReLU, dropout, convolution, batch normalisation; and a shortcut.
+
+    The shortcut is a strided convolution of length 1 with batch normalisation where the shape changes.
+    """
+
+    def __init__(self, n_in: int, n_out: int, kernel: int, *, stride: int = 1, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.stride = stride
+        self.conv1 = nn.Conv1d(n_in, n_out, kernel, stride, kernel // 2, bias=False)
+        self.norm1 = BatchNorm(n_out)
+        self.dropout = nn.Dropout(dropout)
+        self.conv2 = nn.Conv1d(n_out, n_out, kernel, 1, kernel // 2, bias=False)
+        self.norm2 = BatchNorm(n_out)
+        reshapes = stride > 1 or n_in != n_out
+        self.shortcut = nn.Conv1d(n_in, n_out, 1, stride, bias=False) if reshapes else None
+        self.shortcut_norm = BatchNorm(n_out) if reshapes else None
+
+    def forward(
+        self, x: Float[Tensor, "batch n_in time"], mask: Bool[Tensor, "batch 1 time"] | None = None
+    ) -> Float[Tensor, "batch n_out step"]:
+        """Apply the block; padding, where the mask is False, is zero and stays zero."""
+        shorter = halve_mask(mask, self.stride)
+        y = self.dropout(F.relu(self.norm1(self.conv1(x), shorter), inplace=True))
+        y = self.norm2(self.conv2(y), shorter)
+        if self.shortcut is not None and self.shortcut_norm is not None:
+            x = self.shortcut_norm(self.shortcut(x), shorter)
+        return F.relu(y + x, inplace=True)
+
+
+def pool_stem(
+    y: Float[Tensor, "batch feature step"], mask: Bool[Tensor, "batch 1 step"] | None
+) -> tuple[Float[Tensor, "batch feature shorter"], Bool[Tensor, "batch 1 shorter"] | None]:
+    """Take the largest of three steps, every other step; the input is not negative, and zero in the padding."""
+    # zeros are never larger than what was recorded, but the first step of the padding sees a strip's last
+    pooled, shorter = F.max_pool1d(y, 3, 2, 1), halve_mask(mask, 2)
+    return (pooled if shorter is None else pooled * shorter), shorter
+
+
+def check_convolutions(where: str, widths: Sequence[int], n_stages: int, kernels: Sequence[int]) -> None:
+    """Refuse widths and kernel lengths of which no network can be built.
+
+    Raises
+    ------
+    SignalError
+        If there is not one width for each stage, or a kernel has no middle.
+    """
+    if len(widths) != n_stages or min(widths) < 1:
+        raise SignalError(where, f"widths {tuple(widths)}", f"give {n_stages} widths, one for each stage")
+    if any(k < 1 or k % 2 == 0 for k in kernels):
+        raise SignalError(where, f"kernels {tuple(kernels)}", "give odd kernel lengths")
