@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ssl_ecg.preprocessing import Scale
@@ -12,8 +12,10 @@ _TINY = 1e-6
 """Below this a lead counts as flat [mV]."""
 
 
-def scale_strips(x: Float[Tensor, "batch lead time"], mode: Scale) -> Float[Tensor, "batch lead time"]:
-    """Scale a batch of strips; absent and flat leads stay zero.
+def scale_strips(
+    x: Float[Tensor, "batch lead time"], mode: Scale, lengths: Int[Tensor, " batch"] | None = None
+) -> Float[Tensor, "batch lead time"]:
+    """Scale a batch of strips; absent and flat leads and padding stay zero.
 
     Parameters
     ----------
@@ -21,6 +23,8 @@ def scale_strips(x: Float[Tensor, "batch lead time"], mode: Scale) -> Float[Tens
     mode : {"none", "record", "lead"}
         As in `Preprocessing.scale`. "record" divides by the root mean square over the leads that are not all
         zero, so that the proportions between leads stay.
+    lengths : int Tensor (batch,), optional
+        Samples of each strip, where shorter ones are followed by zeros: these do not count.
 
     Examples
     --------
@@ -29,11 +33,13 @@ def scale_strips(x: Float[Tensor, "batch lead time"], mode: Scale) -> Float[Tens
     """
     if mode == "none":
         return x
+    n = torch.full((len(x), 1, 1), x.shape[2], device=x.device) if lengths is None else lengths[:, None, None]
     if mode == "lead":
-        x = x - x.mean(dim=2, keepdim=True)
-        size = x.square().mean(dim=2, keepdim=True).sqrt()
+        inside = torch.arange(x.shape[2], device=x.device) < n
+        x = (x - x.sum(dim=2, keepdim=True) / n) * inside
+        size = (x.square().sum(dim=2, keepdim=True) / n).sqrt()
     else:
-        energy = torch.linalg.vector_norm(x, dim=2).square()
-        n_samples = (energy > 0).sum(dim=1) * x.shape[2]
-        size = (energy.sum(dim=1) / n_samples.clamp(min=1)).sqrt()[:, None, None]
+        energy = torch.linalg.vector_norm(x, dim=2, keepdim=True).square()
+        n_samples = (energy > 0).sum(dim=1, keepdim=True) * n
+        size = (energy.sum(dim=1, keepdim=True) / n_samples.clamp(min=1)).sqrt()
     return x / size.masked_fill(size < _TINY, torch.inf)

@@ -8,6 +8,7 @@ from typing import Any
 
 from ssl_ecg.augment.base import Transform
 from ssl_ecg.augment.transforms_crop import RandomCrop, RandomResizedCrop
+from ssl_ecg.augment.transforms_lead_sets import LeadSets
 from ssl_ecg.augment.transforms_leads import DipoleRotation, DipoleScaling, Gain, LeadGain, LeadMask
 from ssl_ecg.augment.transforms_noise import EMG, BaselineWander, Powerline
 from ssl_ecg.augment.transforms_real_noise import RealNoise
@@ -20,6 +21,7 @@ TRANSFORMS: dict[str, type[Transform]] = {
     "gain": Gain,
     "lead_gain": LeadGain,
     "lead_mask": LeadMask,
+    "lead_sets": LeadSets,
     "dipole_rotation": DipoleRotation,
     "dipole_scaling": DipoleScaling,
     "baseline_wander": BaselineWander,

@@ -5,15 +5,73 @@ from __future__ import annotations
 import math
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from ssl_ecg.augment.base import Transform, check_signal
-from ssl_ecg.augment.draws import between, integers, uniform
+from ssl_ecg.augment.draws import uniform
 from ssl_ecg.augment.functional_time import Interpolation, crop, sample_at, stretched_positions
 from ssl_ecg.errors import RecipeError, SignalError
 
 
-class RandomCrop(Transform):
+class Crop(Transform):
+    """A transform that cuts strips to a length; pieces lie within what was recorded, where that is long enough.
+
+    Parameters
+    ----------
+    length : int or None
+        Samples of the result; None keeps the length of the strips.
+    p, strength
+        See `Transform`.
+
+    Raises
+    ------
+    RecipeError
+        If the length is below 1.
+    """
+
+    time_only = True
+
+    def __init__(self, length: int | None = None, *, p: float = 1.0, strength: float = 1.0) -> None:
+        super().__init__(p=p, strength=strength)
+        if length is not None and length < 1:
+            raise RecipeError("length", f"{length} samples", "give 1 or more")
+        self.length = length
+
+    def lengths(self, lengths: Int[Tensor, " batch"], n_samples: int) -> Int[Tensor, " batch"]:
+        """Give the lengths of the pieces without their padding: those of strips that are shorter stay.
+
+        Parameters
+        ----------
+        lengths : int Tensor (batch,)
+            Samples of each strip before its padding.
+        n_samples : int
+            Length of the strips with their padding.
+        """
+        return lengths.clamp(max=n_samples if self.length is None else self.length)
+
+    def forward(
+        self,
+        x: Tensor,
+        lead_mask: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+        reuse: bool = False,
+        lengths: Tensor | None = None,
+    ) -> Tensor:
+        """Cut the strips; see `Transform.forward`.
+
+        Parameters
+        ----------
+        x, lead_mask, generator, reuse
+            See `Transform.forward`.
+        lengths : int Tensor (batch,), optional
+            Samples of each strip before its padding; strips shorter than the piece are kept from their start on.
+        """
+        raise NotImplementedError
+
+
+class RandomCrop(Crop):
     """Cut a piece of given length out of each strip, at random with probability ``p``, else its middle.
 
     Parameters
@@ -34,14 +92,6 @@ class RandomCrop(Transform):
     torch.Size([4, 12, 250])
     """
 
-    time_only = True
-
-    def __init__(self, length: int | None = None, *, p: float = 1.0, strength: float = 1.0) -> None:
-        super().__init__(p=p, strength=strength)
-        if length is not None and length < 1:
-            raise RecipeError("length", f"{length} samples", "give 1 or more")
-        self.length = length
-
     def forward(
         self,
         x: Tensor,
@@ -49,20 +99,21 @@ class RandomCrop(Transform):
         *,
         generator: torch.Generator | None = None,
         reuse: bool = False,
+        lengths: Tensor | None = None,
     ) -> Tensor:
-        """Cut the strips; see `Transform.forward`."""
+        """Cut the strips; see `Crop.forward`."""
         check_signal(x, lead_mask)
         draw = uniform(len(x), 2, generator=generator)
         length = x.shape[-1] if self.length is None else self.length
         if length == x.shape[-1]:
             return x
-        room = x.shape[-1] - length
-        start = integers(draw[:, 1], max(room, 0) + 1)
+        room = (_recorded(x, lengths) - length).clamp(min=0)
+        start = (draw[:, 1].double() * (room + 1)).long().minimum(room)
         chosen = (draw[:, 0] < self.p) & (self.strength > 0)
         return crop(x, torch.where(chosen, start, room // 2), length)
 
 
-class RandomResizedCrop(Transform):
+class RandomResizedCrop(Crop):
     """Cut a piece of random duration out of each strip and bring it to a given length.
 
     Parameters
@@ -89,8 +140,6 @@ class RandomResizedCrop(Transform):
     torch.Size([4, 12, 250])
     """
 
-    time_only = True
-
     def __init__(
         self,
         length: int | None = None,
@@ -100,12 +149,9 @@ class RandomResizedCrop(Transform):
         p: float = 1.0,
         strength: float = 1.0,
     ) -> None:
-        super().__init__(p=p, strength=strength)
-        if length is not None and length < 1:
-            raise RecipeError("length", f"{length} samples", "give 1 or more")
+        super().__init__(length, p=p, strength=strength)
         if not largest >= 1.0:
             raise RecipeError("largest", f"{largest} is out of range", "give a factor of 1 or more")
-        self.length = length
         self.largest = largest
         self.interpolation: Interpolation = interpolation
 
@@ -116,8 +162,9 @@ class RandomResizedCrop(Transform):
         *,
         generator: torch.Generator | None = None,
         reuse: bool = False,
+        lengths: Tensor | None = None,
     ) -> Tensor:
-        """Cut and stretch the strips; see `Transform.forward`."""
+        """Cut and stretch the strips; see `Crop.forward`. Strips that are shorter keep their own speed."""
         check_signal(x, lead_mask)
         draw = uniform(len(x), 3, generator=generator)
         length = x.shape[-1] if self.length is None else self.length
@@ -127,11 +174,18 @@ class RandomResizedCrop(Transform):
         chosen = (draw[:, 0] < self.p) & (self.strength > 0)
         if not chosen.any() and length == x.shape[-1]:
             return x
-        span = x.shape[-1] - 1
+        recorded = _recorded(x, lengths)
+        chosen &= recorded >= length
+        span = (recorded - 1).clamp(min=length - 1).float()  # a shorter strip is read on into its padding
         widest = self.strength * math.log(self.largest)
-        fastest = min(widest, math.log(max(span, 1) / max(length - 1, 1)))
-        speed = torch.where(chosen, between(draw[:, 1], -widest, fastest).exp(), 1.0)
+        fastest = (span.clamp(min=1.0) / max(length - 1, 1)).log().clamp(max=widest)
+        speed = torch.where(chosen, (draw[:, 1] * (fastest + widest) - widest).exp(), 1.0)
         room = (span - speed * (length - 1)).clamp(min=0.0)
         start = torch.where(chosen, room * draw[:, 2], (room * 0.5).floor())
-        position = stretched_positions(speed, start, length).clamp_(max=span)
+        position = stretched_positions(speed, start, length).clamp_(max=span.unsqueeze(1))
         return sample_at(x, position, interpolation=self.interpolation)
+
+
+def _recorded(x: Tensor, lengths: Tensor | None) -> Tensor:
+    """Give the recorded samples of each strip, on the processor, where the draws are."""
+    return torch.full((len(x),), x.shape[-1]) if lengths is None else lengths.cpu().clamp(max=x.shape[-1])

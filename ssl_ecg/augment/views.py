@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Int
 from torch import Tensor, nn
 
 from ssl_ecg.augment.base import LeadMap, Transform, check_signal
 from ssl_ecg.augment.functional import apply_lead_map, chain_lead_maps
 from ssl_ecg.augment.transforms import build_transform, parameters_of
-from ssl_ecg.augment.transforms_crop import RandomCrop
+from ssl_ecg.augment.transforms_crop import Crop, RandomCrop
 from ssl_ecg.errors import RecipeError
 from ssl_ecg.leads import STANDARD_LEADS
 
@@ -64,8 +65,13 @@ class Compose(nn.Module):
         *,
         generator: torch.Generator | None = None,
         reuse: bool = False,
+        lengths: Tensor | None = None,
     ) -> Tensor:
-        """Change the strips; see `Transform.forward`."""
+        """Change the strips; see `Transform.forward`.
+
+        With `lengths`, the samples (batch,) of each strip before its padding, crops lie within them where they are
+        long enough, and what is padding comes out as zero.
+        """
         check_signal(x, lead_mask)
         lead_mask = None if lead_mask is None else lead_mask.cpu()  # once: it steers draws on the processor
         pending: Tensor | None = None
@@ -77,10 +83,23 @@ class Compose(nn.Module):
                 continue
             if pending is not None and not transform.time_only:
                 x, reuse, pending = apply_lead_map(x, pending, reuse=reuse), not x.requires_grad, None
-            changed = transform(x, lead_mask, generator=generator, reuse=reuse)
+            if lengths is not None and isinstance(transform, Crop):
+                changed = transform(x, lead_mask, generator=generator, reuse=reuse, lengths=lengths)
+                lengths = transform.lengths(lengths, x.shape[-1])
+            else:
+                changed = transform(x, lead_mask, generator=generator, reuse=reuse)
             reuse = (reuse or changed is not x) and not changed.requires_grad
             x = changed
-        return x if pending is None else apply_lead_map(x, pending, reuse=reuse and not x.requires_grad)
+        x = x if pending is None else apply_lead_map(x, pending, reuse=reuse and not x.requires_grad)
+        return x if lengths is None else _without_padding(x, lengths)
+
+    def lengths(self, lengths: Int[Tensor, " batch"], n_samples: int) -> tuple[Int[Tensor, " batch"], int]:
+        """Give the samples of each strip before its padding and those of all strips, after the transforms."""
+        for transform in self.transforms:
+            if isinstance(transform, Crop):
+                lengths = transform.lengths(lengths, n_samples)
+                n_samples = transform.length or n_samples
+        return lengths, n_samples
 
 
 class Views(nn.Module):
@@ -130,17 +149,24 @@ class Views(nn.Module):
         batch: Tensor | Mapping[str, Any],
         lead_mask: Tensor | None = None,
         *,
+        lengths: Tensor | None = None,
         generator: torch.Generator | None = None,
+        n_views: int | None = None,
     ) -> list[Tensor]:
         """Make the views.
 
         Parameters
         ----------
-        batch : (batch, lead, time), or mapping with "signal" and perhaps "lead_mask"
+        batch : (batch, lead, time), or mapping with "signal" and perhaps "lead_mask" and "length"
             As `Strips` gives it.
         lead_mask : (batch, lead) of bool, optional
             Leads present; overrides that of the mapping.
+        lengths : int (batch,), optional
+            Samples of each strip before its padding; overrides that of the mapping. Crops lie within them. For
+            how long the views are, see `Views.lengths`.
         generator : torch.Generator, optional
+        n_views : int, optional
+            Instead of the number given before.
 
         Returns
         -------
@@ -152,8 +178,44 @@ class Views(nn.Module):
         else:
             signal = batch["signal"]
             lead_mask = batch.get("lead_mask") if lead_mask is None else lead_mask
-        views = [self.chain(signal, lead_mask, generator=generator) for _ in range(self.n_views)]
+            lengths = batch.get("length") if lengths is None else lengths
+        lengths = where_padded(lengths, signal.shape[-1])
+        count = self.n_views if n_views is None else n_views
+        views = [self.chain(signal, lead_mask, generator=generator, lengths=lengths) for _ in range(count)]
         return [view.clone() if view is signal else view for view in views]
+
+    def lengths(self, lengths: Int[Tensor, " batch"] | None, n_samples: int) -> Int[Tensor, " batch"] | None:
+        """Give the samples of each view before its padding; all views of a strip have as many.
+
+        Parameters
+        ----------
+        lengths : int Tensor (batch,) or None
+            Samples of each strip before its padding.
+        n_samples : int
+            Length of the strips with their padding.
+
+        Returns
+        -------
+        Tensor (batch,) or None
+            None where no view has any padding.
+
+        Examples
+        --------
+        >>> views = Views(crop=250)
+        >>> views.lengths(torch.tensor([1000, 100]), 1000), views.lengths(torch.tensor([1000, 300]), 1000)
+        (tensor([250, 100]), None)
+        """
+        return None if lengths is None else where_padded(*self.chain.lengths(lengths, n_samples))
+
+
+def where_padded(lengths: Int[Tensor, " batch"] | None, n_samples: int) -> Int[Tensor, " batch"] | None:
+    """Give the lengths if any strip is shorter than the batch, else None: no padding, nothing to mask."""
+    return None if lengths is None or bool((lengths >= n_samples).all()) else lengths
+
+
+def _without_padding(x: Tensor, lengths: Tensor) -> Tensor:
+    """Set to zero what lies past the strips' ends, such as noise added there."""
+    return x * (torch.arange(x.shape[-1], device=x.device) < lengths.to(x.device)[:, None])[:, None]
 
 
 def build_chain(

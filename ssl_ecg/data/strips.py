@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -12,9 +13,11 @@ from torch.utils.data import Dataset
 
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.data.canonical import INVALID
+from ssl_ecg.data.partners import PatientRecords, paired_starts, starts_beside
 from ssl_ecg.errors import ArchiveError
 
 CROPS = ("random", "center", "grid")
+Partner = Literal["none", "window", "patient"]
 
 
 class Strips(Dataset[dict[str, Tensor]]):
@@ -40,6 +43,10 @@ class Strips(Dataset[dict[str, Tensor]]):
         Of the signal.
     targets : float32 array (row, target), optional
         Labels or values for every row of ``archive.index``; NaN where one is unknown.
+    partner : {"none", "window", "patient"}
+        Also read a second strip for each: the window right before or after it, as far away as there is room where
+        the record does not hold two; or a window of another record of the patient, at random among those used, and
+        the window beside it where there is none.
 
     Attributes
     ----------
@@ -51,7 +58,7 @@ class Strips(Dataset[dict[str, Tensor]]):
     Raises
     ------
     ArchiveError
-        If the length, crop, stride, a row or the shape of the targets is impossible.
+        If the length, crop, stride, partner, a row or the shape of the targets is impossible.
 
     Examples
     --------
@@ -75,6 +82,7 @@ class Strips(Dataset[dict[str, Tensor]]):
         stride: float | None = None,
         dtype: torch.dtype = torch.float32,
         targets: NDArray[np.float32] | None = None,
+        partner: Partner = "none",
     ) -> None:
         where = str(archive.path)
         self.archive, self.seconds, self.crop, self.dtype = archive, seconds, crop, dtype
@@ -85,6 +93,8 @@ class Strips(Dataset[dict[str, Tensor]]):
         self.length, step = max(1, round(seconds * archive.fs)), max(1, round(stride * archive.fs))
         if crop not in CROPS:
             raise ArchiveError(where, f"unknown crop {crop!r}", f"choose from {', '.join(CROPS)}")
+        if partner not in get_args(Partner):
+            raise ArchiveError(where, f"unknown partner {partner!r}", f"choose from {', '.join(get_args(Partner))}")
         self.record_rows = np.arange(len(archive)) if rows is None else np.array(rows, np.int64).reshape(-1)
         if targets is not None and (targets.ndim != 2 or len(targets) != len(archive)):
             problem = f"targets of shape {targets.shape} for {len(archive)} records"
@@ -92,6 +102,8 @@ class Strips(Dataset[dict[str, Tensor]]):
         self.targets = targets
         if ((self.record_rows < 0) | (self.record_rows >= len(archive))).any():
             raise ArchiveError(where, f"has no such rows, only {len(archive)}", "give rows of archive.index")
+        self.partner: Partner = partner
+        self._records = PatientRecords(self.record_rows, archive.patients) if partner == "patient" else None
         self.starts: NDArray[np.int64] | None = None
         room = np.maximum(archive.n_samples[self.record_rows] - self.length, 0)
         if crop == "center":
@@ -121,14 +133,38 @@ class Strips(Dataset[dict[str, Tensor]]):
             the archive, "patient" (number of the patient, see `Archive.patients`), "start" and "length" of what
             was recorded, before any padding with zeros [samples]. With targets also "target" float32
             (batch, target), zero where it is unknown, and "target_mask" bool (batch, target), true where known.
+            With a partner also "partner" (batch, lead, time) [mV], "partner_mask" bool (batch, lead), and int64
+            (batch,) "partner_row", "partner_start" and "partner_length".
         """
-        archive, length = self.archive, self.length
+        archive = self.archive
         chosen = np.asarray(items, np.int64)
         rows = self.record_rows[chosen]
-        n_samples = archive.n_samples[rows]
-        starts = self.starts[chosen] if self.starts is not None else self._drawn(n_samples)
+        starts = self.starts[chosen] if self.starts is not None else self._drawn(archive.n_samples[rows])
+        signal, sizes = self._read(rows, starts)
+        batch = {
+            "signal": signal,
+            "lead_mask": torch.from_numpy(archive.lead_masks[rows]),
+            "length": sizes,
+            "row": torch.from_numpy(rows),
+            "patient": torch.from_numpy(archive.patients[rows]),
+            "start": torch.from_numpy(starts),
+        }
+        if self.targets is not None:
+            chosen_targets = torch.from_numpy(self.targets[rows])
+            batch["target_mask"] = ~torch.isnan(chosen_targets)
+            batch["target"] = torch.nan_to_num(chosen_targets)
+        if self.partner != "none":
+            rows, starts = self._partners(rows, starts)
+            batch["partner"], batch["partner_length"] = self._read(rows, starts)
+            batch["partner_mask"] = torch.from_numpy(archive.lead_masks[rows])
+            batch["partner_row"], batch["partner_start"] = torch.from_numpy(rows), torch.from_numpy(starts)
+        return batch
+
+    def _read(self, rows: NDArray[np.int64], starts: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Read windows and give them with their lengths before the padding."""
+        archive, length = self.archive, self.length
         signal = np.empty((len(rows), len(archive.leads), length), np.float32)
-        sizes = np.minimum(n_samples, length)
+        sizes = np.minimum(archive.n_samples[rows], length)
         scales = archive.scales[rows]
         for k, (row, start, size) in enumerate(zip(rows.tolist(), starts.tolist(), sizes.tolist(), strict=True)):
             steps = archive.steps(row, start, size)
@@ -139,24 +175,33 @@ class Strips(Dataset[dict[str, Tensor]]):
             np.multiply(steps, scales[k], out=strip)
             if steps.min() == INVALID:
                 strip[steps == INVALID] = 0.0
-        batch = {
-            "signal": torch.from_numpy(signal).to(self.dtype),
-            "lead_mask": torch.from_numpy(archive.lead_masks[rows]),
-            "length": torch.from_numpy(sizes),
-            "row": torch.from_numpy(rows),
-            "patient": torch.from_numpy(archive.patients[rows]),
-            "start": torch.from_numpy(starts),
-        }
-        if self.targets is not None:
-            chosen_targets = torch.from_numpy(self.targets[rows])
-            batch["target_mask"] = ~torch.isnan(chosen_targets)
-            batch["target"] = torch.nan_to_num(chosen_targets)
-        return batch
+        return torch.from_numpy(signal).to(self.dtype), torch.from_numpy(sizes)
 
     def _drawn(self, n_samples: NDArray[np.int64]) -> NDArray[np.int64]:
+        if self.partner != "none":
+            return paired_starts(n_samples, self.length, _uniform(2, len(n_samples)))
         room = np.maximum(n_samples - self.length, 0)
-        where = torch.rand(len(n_samples), dtype=torch.float64).numpy()
+        where = _uniform(len(n_samples))
         return np.asarray(np.minimum(where * (room + 1), room), np.int64)
+
+    def _partners(
+        self, rows: NDArray[np.int64], starts: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Draw the record and the start of each strip's partner."""
+        side, which, where = _uniform(3, len(rows))
+        beside = starts_beside(starts, self.archive.n_samples[rows], self.length, side)
+        if self._records is None:
+            return rows, beside
+        others = self._records.others(rows, which)
+        room = np.maximum(self.archive.n_samples[others] - self.length, 0)
+        anywhere = np.minimum(where * (room + 1), room).astype(np.int64)
+        return others, np.where(others == rows, beside, anywhere)
+
+
+def _uniform(*shape: int) -> NDArray[np.float64]:
+    """Draw from [0, 1) with torch's generator."""
+    drawn: NDArray[np.float64] = torch.rand(shape, dtype=torch.float64).numpy()
+    return drawn
 
 
 def identity(batch: dict[str, Tensor]) -> dict[str, Tensor]:

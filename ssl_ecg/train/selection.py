@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Bool
 
 from ssl_ecg.data.archive import Archive
-from ssl_ecg.data.strips import Strips
-from ssl_ecg.errors import ArchiveError
+from ssl_ecg.data.strips import Partner, Strips
+from ssl_ecg.errors import ArchiveError, RecipeError
 from ssl_ecg.preprocessing import Scale
+from ssl_ecg.train.labelled import check_folds_named, repeated, training_targets
 
 
 def open_strips(
@@ -21,6 +23,11 @@ def open_strips(
     corpora: list[str] | None = None,
     exclude_codes: list[str] | None = None,
     exclude_quality: Sequence[str] = ("nan", "amplitude"),
+    partner: Partner = "none",
+    task: str | None = None,
+    labels: int | None = None,
+    labels_seed: int = 0,
+    labelled_share: float = 0.0,
 ) -> Strips:
     """Open the strips for pretraining.
 
@@ -39,26 +46,63 @@ def open_strips(
         Leave out records that carry any of these codes, such as "unacceptable".
     exclude_quality : sequence of str
         Leave out records with any of these quality flags (`flat`, `saturated`, `nan`, `amplitude`, `einthoven`).
+    partner : {"none", "window", "patient"}
+        Also read for each strip another window of the record, or a window of another record of the patient, for
+        methods that compare them; see `Strips`.
+    task : str, optional
+        Give the labels of this task with the strips, for methods that learn from labels too. Only the records that
+        are trained on give theirs, and an archive with folds needs `folds`.
+    labels : int, optional
+        Only this many records give their labels, the others count as unlabelled; all that have some unless given.
+    labels_seed : int
+        Of the choice of labelled records; with one seed, fewer labels are among more.
+    labelled_share : float
+        Repeat labelled records until they are this share of the strips.
 
     Raises
     ------
     ArchiveError
-        If nothing is left.
+        If nothing is left, or labels are wanted of an archive with folds and `folds` is not given.
+    LabelError
+        If the task is unknown, or too few records have a label of it.
+    RecipeError
+        If labels are asked for without a task, or the share is impossible.
     """
-    index = archive.index
-    keep = np.ones(len(index), bool)
-    if folds is not None:
-        keep &= index["fold"].isna().to_numpy() | index["fold"].isin(folds).to_numpy(bool)
-    if corpora is not None:
-        keep &= index["corpus"].isin(corpora).to_numpy(bool)
-    if exclude_codes:
-        unwanted = set(exclude_codes)
-        keep &= np.array([unwanted.isdisjoint(codes) for codes in index["codes"]], bool)
-    if exclude_quality:
-        bad = set(exclude_quality)
-        keep &= np.array([bad.isdisjoint(flag.split(":")[0] for flag in flags) for flags in index["quality"]], bool)
+    keep = _wanted(archive, folds, corpora, exclude_codes, exclude_quality)
     rows = np.flatnonzero(keep)
     if not len(rows):
         remedy = "loosen data.folds, data.corpora, data.exclude_codes or data.exclude_quality"
-        raise ArchiveError(str(archive.path), f"none of {len(index)} records is left to train on", remedy)
-    return Strips(archive, seconds, rows=rows)
+        raise ArchiveError(str(archive.path), f"none of {len(keep)} records is left to train on", remedy)
+    targets = None
+    if task is None and (labels is not None or labelled_share):
+        raise RecipeError("data.task", "is not given, but labels are wanted", "name a task, such as superclass")
+    if task is not None:
+        check_folds_named(archive, folds)
+        targets = training_targets(archive, rows, task, labels=labels, seed=labels_seed)
+        rows = repeated(rows, targets, labelled_share)
+    return Strips(archive, seconds, rows=rows, targets=targets, partner=partner)
+
+
+def _wanted(
+    archive: Archive,
+    folds: list[int] | None,
+    corpora: list[str] | None,
+    exclude_codes: Sequence[str] | None,
+    exclude_quality: Sequence[str],
+) -> Bool[np.ndarray, " record"]:
+    """Say which records to train on, going through the index in pieces: of a million it would fill a gigabyte."""
+    unwanted, bad = set(exclude_codes or ()), set(exclude_quality)
+    parts = [np.ones(0, bool)]
+    for batch in archive.batches(["fold", "corpus", "codes", "quality"]):
+        keep = np.ones(len(batch), bool)
+        if folds is not None:
+            keep &= [fold is None or fold in folds for fold in batch["fold"].to_pylist()]
+        if corpora is not None:
+            keep &= [corpus in corpora for corpus in batch["corpus"].to_pylist()]
+        if unwanted:
+            keep &= [unwanted.isdisjoint(codes) for codes in batch["codes"].to_pylist()]
+        if bad:
+            flags = batch["quality"].to_pylist()
+            keep &= [bad.isdisjoint(flag.split(":")[0] for flag in found) for found in flags]
+        parts.append(keep)
+    return np.concatenate(parts)
