@@ -2,7 +2,8 @@
 
 A recipe has five sections: `encoder` and `method` (a name and the keyword arguments of its class), `views`
 (the arguments of `Views`; its transforms are names with arguments), `data` (the arguments of `open_strips`)
-and `train` (those of `fit`). No parameter is declared anywhere but in those signatures.
+and `train` (those of `fit`). One with a section `head` is for fine-tuning, with `loss` in place of `method`, `data` of
+`open_labelled` and `train` of `fit_supervised`. No parameter is declared anywhere but in those signatures.
 """
 
 from __future__ import annotations
@@ -19,27 +20,9 @@ import yaml
 
 from ssl_ecg.errors import ArchiveError, RecipeError
 from ssl_ecg.files import write_whole
+from ssl_ecg.recipe_yaml import apply_override, parse_file, shorten
 
-SECTIONS = ("about", "encoder", "views", "method", "data", "train")
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads 1e-3 as a number, which PyYAML's own rules do not, and refuses a key given twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = {key for key in keys if keys.count(key) > 1}
-        if twice:
-            problem = f"key {sorted(map(str, twice))[0]!r} is given twice"
-            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
-    list("-+0123456789."),
-)
+SECTIONS = ("about", "encoder", "views", "method", "head", "loss", "data", "train")
 
 
 def list_recipes() -> dict[str, Path]:
@@ -97,18 +80,17 @@ def load_recipe(name_or_path: str | Path | Mapping[str, Any], overrides: Sequenc
         where = "recipe"
     else:
         path = find_recipe(name_or_path)
-        raw, where = _parse_file(path), str(name_or_path)
+        raw, where = parse_file(path), str(name_or_path)
     if not isinstance(raw, dict):
         raise RecipeError(where, "is not a mapping of sections", f"start from one of: {', '.join(list_recipes())}")
     raw = _copy(raw)
     for override in overrides:
-        _apply(raw, override)
+        apply_override(raw, override)
     return bind_recipe(raw, where)
 
 
 def bind_recipe(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Bind all sections to their signatures; raises as `load_recipe` does."""
-    from ssl_ecg.methods.registry import METHODS
     from ssl_ecg.models.registry import ENCODERS
     from ssl_ecg.train.fit import fit
     from ssl_ecg.train.selection import open_strips
@@ -122,16 +104,69 @@ def bind_recipe(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
     bound: dict[str, Any] = {
         "about": about,
         "encoder": _bind_named(ENCODERS, raw.get("encoder"), f"{where}: encoder", ()),
-        "method": _bind_named(METHODS, raw.get("method"), f"{where}: method", ("encoder", "views")),
+    }
+    if "head" in raw:
+        return bound | _bind_finetuning(raw, where)
+    bound |= {
+        "method": _bind_method(raw.get("method"), f"{where}: method"),
         "data": bind(open_strips, raw.get("data") or {}, f"{where}: data", skip=("archive",)),
         "train": bind(fit, raw.get("train") or {}, f"{where}: train", skip=_FIT_SKIPS),
     }
-    if "views" in inspect.signature(METHODS[bound["method"]["name"]]).parameters:
+    if _takes_views(bound["method"]):
         bound["views"] = _bind_views(raw.get("views") or {}, f"{where}: views")
     elif raw.get("views"):
         problem = f"method {bound['method']['name']!r} makes no views"
         raise RecipeError(f"{where}: views", problem, "take the section out")
     return bound
+
+
+def _bind_finetuning(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Bind the other sections of a recipe for fine-tuning."""
+    from ssl_ecg.train.heads import Head
+    from ssl_ecg.train.losses import LOSSES
+    from ssl_ecg.train.supervised_data import open_labelled
+    from ssl_ecg.train.supervised_fit import fit_supervised
+
+    if "method" in raw:
+        raise RecipeError(f"{where}: method", "stands beside a head", "take one of the two sections out")
+    fit_skips = ("model", "validate", *_FIT_SKIPS)
+    return {
+        "views": _bind_views(raw.get("views") or {}, f"{where}: views"),
+        "head": bind(Head, raw["head"] or {}, f"{where}: head", skip=("dim", "n_classes")),
+        "loss": _bind_named(LOSSES, raw.get("loss") or "bce", f"{where}: loss", ()),
+        "data": bind(open_labelled, raw.get("data") or {}, f"{where}: data", skip=("archive", "targets", "rows")),
+        "train": bind(fit_supervised, raw.get("train") or {}, f"{where}: train", skip=fit_skips),
+    }
+
+
+def _bind_method(values: Any, where: str, also: Sequence[str] = ()) -> dict[str, Any]:
+    """Bind a method; where it has parts, each of them to its own class."""
+    from ssl_ecg.methods.registry import METHODS
+
+    bound = _bind_named(METHODS, values, where, ("encoder", "views", "n_classes"), also)
+    if "parts" in bound:
+        if not bound["parts"]:
+            raise RecipeError(f"{where}.parts", "is empty", "begin each part with '- name:'")
+        bound["parts"] = [_bind_part(part, f"{where}.parts.{k}") for k, part in enumerate(bound["parts"])]
+    return bound
+
+
+def _bind_part(values: Any, where: str) -> dict[str, Any]:
+    """Bind a part of a method: a method and its weight."""
+    bound = _bind_method({key: value for key, value in dict(values).items() if key != "weight"}, where, ("weight",))
+    weight = values.get("weight", 1.0)
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not weight > 0:
+        raise RecipeError(f"{where}.weight", f"is {weight!r}", "give a number above zero")
+    return {"name": bound.pop("name"), "weight": float(weight), **bound}
+
+
+def _takes_views(method: Mapping[str, Any]) -> bool:
+    """Tell whether a bound method, or one of its parts, compares views."""
+    from ssl_ecg.methods.registry import METHODS
+
+    if "parts" in method:
+        return any(_takes_views(part) for part in method["parts"])
+    return "views" in inspect.signature(METHODS[method["name"]]).parameters
 
 
 def _bind_views(values: Any, where: str) -> dict[str, Any]:
@@ -152,11 +187,13 @@ def _bind_views(values: Any, where: str) -> dict[str, Any]:
     return bound
 
 
-_FIT_SKIPS = ("method", "strips", "out", "progress", "probe")
+_FIT_SKIPS = ("method", "strips", "out", "progress", "probe", "devices")
 
 
-def bind(target: Callable[..., Any], values: Any, where: str, *, skip: Sequence[str] = ()) -> dict[str, Any]:
-    """Check values against a signature with jsonargparse, and fill in the defaults.
+def bind(
+    target: Callable[..., Any], values: Any, where: str, *, skip: Sequence[str] = (), also: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Check values against a signature with jsonargparse, and fill in the defaults; hints name the keys `also` too.
 
     Raises
     ------
@@ -170,7 +207,7 @@ def bind(target: Callable[..., Any], values: Any, where: str, *, skip: Sequence[
     known = [name for name in inspect.signature(target).parameters if name not in skip]
     for key, value in values.items():
         if key not in known:
-            raise RecipeError(f"{where}.{key}", "unknown key", nearest(str(key), known))
+            raise RecipeError(f"{where}.{key}", "unknown key", nearest(str(key), [*known, *also]))
         if value is None and "None" not in str(inspect.signature(target).parameters[key].annotation):
             raise RecipeError(f"{where}.{key}", "has no value", "give one, or take the key out")
     parser = ArgumentParser(exit_on_error=False)
@@ -181,13 +218,15 @@ def bind(target: Callable[..., Any], values: Any, where: str, *, skip: Sequence[
     try:
         namespace = parser.parse_object({"it": dict(values)})
     except Exception as error:
-        problem = _shorten(re.sub(r'Parser key "it\.?([^"]*)":', r"\1:", str(error)))
+        problem = shorten(re.sub(r'Parser key "it\.?([^"]*)":', r"\1:", str(error)))
         raise RecipeError(where, problem, "see the docstring of " + target.__qualname__) from None
     bound = namespace.as_dict().get("it", {})
     return {name: bound[name] for name in known if name in bound}
 
 
-def _bind_named(registry: Mapping[str, type], values: Any, where: str, skip: Sequence[str]) -> dict[str, Any]:
+def _bind_named(
+    registry: Mapping[str, type], values: Any, where: str, skip: Sequence[str], also: Sequence[str] = ()
+) -> dict[str, Any]:
     """Bind a section that holds a name and the arguments of the class of that name."""
     if isinstance(values, str):
         values = {"name": values}
@@ -197,7 +236,7 @@ def _bind_named(registry: Mapping[str, type], values: Any, where: str, skip: Seq
     if name not in registry:
         raise RecipeError(f"{where}.name", f"unknown {name!r}", nearest(name, list(registry)))
     arguments = {key: value for key, value in values.items() if key != "name"}
-    return {"name": name, **bind(registry[name], arguments, where, skip=skip)}
+    return {"name": name, **bind(registry[name], arguments, where, skip=skip, also=also)}
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
@@ -220,7 +259,7 @@ def dump_recipe(recipe: Mapping[str, Any]) -> str:
 def read_about(path: Path) -> str:
     """Give the first line of what a recipe says of itself; empty if it cannot be read."""
     try:
-        content = _parse_file(path)
+        content = parse_file(path)
     except RecipeError:
         return ""
     about = content.get("about", "") if isinstance(content, dict) else ""
@@ -248,53 +287,6 @@ def copy_recipe(name: str | Path, target: str | Path) -> Path:
         raise RecipeError(str(target), f"cannot be written ({reason})", "choose another folder") from None
 
 
-def _parse_file(path: Path) -> Any:
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(str(path), f"cannot be read ({error})", "give a YAML file") from None
-    except yaml.YAMLError as error:
-        raise RecipeError(str(path), "is not valid YAML: " + _shorten(str(error)), "mend the line named") from None
-
-
-def _apply(recipe: dict[str, Any], override: str) -> None:
-    """Set one value in place."""
-    path, equals, text = override.partition("=")
-    keys = path.strip().split(".")
-    if not equals or not all(keys) or len(keys) < 2:
-        raise RecipeError(f"--set {override}", "is not section.key=value", "for example --set train.lr=1e-3")
-    try:
-        value = yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        raise RecipeError(
-            f"--set {override}", "the value is not valid YAML: " + _shorten(str(error)), "quote it"
-        ) from None
-    place: Any = recipe
-    for key in keys[:-1]:
-        place = _step(place, key, override)
-    if isinstance(place, list):
-        place[_number(place, keys[-1], override)] = value
-    else:
-        place[keys[-1]] = value
-
-
-def _step(place: Any, key: str, override: str) -> Any:
-    if isinstance(place, list):
-        return place[_number(place, key, override)]
-    inner = place.setdefault(key, {})
-    if isinstance(inner, str):
-        inner = place[key] = {"name": inner}
-    if not isinstance(inner, dict | list):
-        raise RecipeError(f"--set {override}", f"{key!r} holds a value, not a section", "leave out what follows it")
-    return inner
-
-
-def _number(place: list[Any], key: str, override: str) -> int:
-    if not key.isdigit() or int(key) >= len(place):
-        raise RecipeError(f"--set {override}", f"no item {key!r} in a list of {len(place)}", "count from 0")
-    return int(key)
-
-
 def _copy(value: Any) -> Any:
     """Copy nested dicts and lists."""
     if isinstance(value, Mapping):
@@ -302,7 +294,3 @@ def _copy(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_copy(item) for item in value]
     return value
-
-
-def _shorten(text: str) -> str:
-    return " ".join(text.split())[:300]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ssl_ecg.errors import RecipeError
 from ssl_ecg.methods.base import Batch, gate
+from ssl_ecg.methods.gathering import gathered
 from ssl_ecg.models.decoder import Conv1DDecoder
 
 Corruption = Literal["none", "noise", "mask"]
@@ -112,5 +113,7 @@ class Autoencoder(nn.Module):
             corrupted = x.masked_fill(hidden, 0.0)
             counts = counts & hidden
         error = (self.reconstruct(corrupted).float() - x).square()
-        value: Tensor = (error * counts).sum() / counts.sum().clamp(min=1)
+        # processes hide unequal numbers of samples: each has its part of the mean over all of them
+        in_all = gathered(counts.sum().view(1))
+        value: Tensor = (error * counts).sum() * len(in_all) / in_all.sum().clamp(min=1)
         return value

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ssl_ecg.augment.views import Views
+from ssl_ecg.augment.views import Views, where_padded
 from ssl_ecg.errors import RecipeError, SignalError
 
 Batch = Mapping[str, Tensor]
@@ -79,22 +80,50 @@ def gate(batch: Batch, *, at_least: int = 1) -> Tensor:
     return signal
 
 
+def make_views(
+    views: Views, batch: Batch, *, n_views: int | None = None
+) -> tuple[Float[Tensor, "rows lead time"], Int[Tensor, " rows"] | None]:
+    """Augment a batch in float32.
+
+    Returns
+    -------
+    views : Tensor (views x batch, lead, time)
+        The first view of every strip, then the second and so on.
+    lengths : int Tensor (views x batch,) or None
+        Samples of each view before its padding, for the encoder; None if all are whole.
+    """
+    signal = batch["signal"]
+    lengths = where_padded(batch.get("length"), signal.shape[-1])
+    options: dict[str, Any] = {} if lengths is None else {"lengths": lengths}
+    if n_views is not None:
+        options["n_views"] = n_views
+    with torch.autocast(signal.device.type, enabled=False):
+        made = views(signal, batch.get("lead_mask"), **options)
+    own = views.lengths(lengths, signal.shape[-1])
+    return torch.cat(made), None if own is None else own.repeat(len(made))
+
+
+def encode(
+    encoder: nn.Module, x: Float[Tensor, "rows lead time"], lengths: Int[Tensor, " rows"] | None
+) -> Float[Tensor, "rows dim"]:
+    """Embed strips in the trainer's precision and give float32; lengths are passed on only where there are any."""
+    embeddings: Tensor = encoder(x) if lengths is None else encoder(x, lengths)
+    return embeddings.float()
+
+
 def contrast(
     encoder: nn.Module,
     projector: nn.Module,
     views: Views,
     criterion: Callable[[Tensor, Tensor], Tensor],
-    signal: Tensor,
-    lead_mask: Tensor | None,
+    batch: Batch,
 ) -> Tensor:
     """Augment, encode and project two views, and compare them.
 
     Both views pass the encoder together, so that batch statistics span them. Only the encoder runs in the
     precision of the trainer: augmentation, projector and loss lose too much in bfloat16.
     """
-    with torch.autocast(signal.device.type, enabled=False):
-        pair = torch.cat(views(signal, lead_mask))
-    embeddings = encoder(pair)
-    with torch.autocast(signal.device.type, enabled=False):
-        first, second = projector(embeddings.float()).chunk(2)
+    embeddings = encode(encoder, *make_views(views, batch))
+    with torch.autocast(embeddings.device.type, enabled=False):
+        first, second = projector(embeddings).chunk(2)
         return criterion(first, second)

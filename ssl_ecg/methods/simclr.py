@@ -47,7 +47,7 @@ class SimCLR(nn.Module):
         self.encoder = encoder
         self.views = views
         self.projector = SimCLRProjectionHead(int(encoder.dim), hidden_dim, out_dim, num_layers=layers)  # type: ignore[arg-type]
-        self.criterion = NTXentLoss(temperature=temperature)
+        self.criterion = NTXentLoss(temperature=temperature, gather_distributed=True)
 
     def loss(self, batch: Batch) -> Tensor:
         """Contrast two views of every strip.
@@ -57,5 +57,5 @@ class SimCLR(nn.Module):
         SignalError
             If the batch has fewer than two strips or is not finite.
         """
-        signal = gate(batch, at_least=2)
-        return contrast(self.encoder, self.projector, self.views, self.criterion, signal, batch.get("lead_mask"))
+        gate(batch, at_least=2)
+        return contrast(self.encoder, self.projector, self.views, self.criterion, batch)

@@ -49,7 +49,9 @@ class VICReg(nn.Module):
         self.encoder = encoder
         self.views = views
         self.projector = VICRegProjectionHead(int(encoder.dim), hidden_dim, out_dim, num_layers=layers)  # type: ignore[arg-type]
-        self.criterion = VICRegLoss(lambda_param=invariance, mu_param=variance, nu_param=covariance)
+        self.criterion = VICRegLoss(
+            lambda_param=invariance, mu_param=variance, nu_param=covariance, gather_distributed=True
+        )
 
     def loss(self, batch: Batch) -> Tensor:
         """Regularise two views of every strip.
@@ -59,5 +61,5 @@ class VICReg(nn.Module):
         SignalError
             If the batch has fewer than two strips or is not finite.
         """
-        signal = gate(batch, at_least=2)
-        return contrast(self.encoder, self.projector, self.views, self.criterion, signal, batch.get("lead_mask"))
+        gate(batch, at_least=2)
+        return contrast(self.encoder, self.projector, self.views, self.criterion, batch)

@@ -14,14 +14,31 @@ from ssl_ecg.methods.registry import METHODS
 from ssl_ecg.models.registry import build_encoder
 from ssl_ecg.train.monitor import effective_rank, normalised_std
 
+CLASSES = 6
+"""Of the targets; every second strip has them."""
+TOKENS = {"name": "transformer", "width": 64, "depth": 1, "heads": 4, "patch": 24, "tokens": "lead"}
+ENCODER = {"masked": TOKENS}
+"""For methods that do not take every encoder."""
+PREDICTOR = {"width": 32, "depth": 1, "heads": 2}
+PARTS = [{"name": "jepa", **PREDICTOR}, {"name": "vicreg", "weight": 0.1, "hidden_dim": 64, "out_dim": 64}]
+ARGUMENTS: dict[str, dict] = {
+    "combined": {"parts": PARTS},
+    "cpc": {"context_dim": 32, "horizon": 4, "anchors": 6},
+    "jepa": PREDICTOR,
+    "masked": {"mask_ratio": 0.3, "width": 64, "depth": 1, "heads": 2},
+}
+"""For methods that need some, or are too slow at their usual size."""
+
 
 def build(name: str, seed: int = 0) -> torch.nn.Module:
     torch.manual_seed(seed)
-    encoder = build_encoder("conv1d", widths=(8, 16, 32))
-    arguments = {}
+    encoder = build_encoder(**ENCODER.get(name, {"name": "conv1d", "widths": (8, 16, 32)}))
+    arguments = dict(ARGUMENTS.get(name, {}))
     if "views" in inspect.signature(METHODS[name]).parameters:
         steps = ["gain", {"name": "lead_mask", "drop": 0.3, "p": 0.5}]
         arguments["views"] = Views(build_chain(steps, fs=100).transforms, crop=96)
+    if "n_classes" in inspect.signature(METHODS[name]).parameters:
+        arguments["n_classes"] = CLASSES
     return METHODS[name](encoder, **arguments)
 
 
@@ -38,6 +55,8 @@ def batch(n: int = 16, length: int = 192, seed: int = 0) -> dict[str, torch.Tens
         "row": torch.arange(n),
         "patient": torch.arange(n) // 2,
         "length": torch.full((n,), length),
+        "target": (shape[:, :CLASSES, 0] > 0).float() * (torch.arange(n) % 2 == 0)[:, None],
+        "target_mask": (torch.arange(n) % 2 == 0)[:, None].expand(n, CLASSES).clone(),
     }
 
 
@@ -79,7 +98,7 @@ def test_same_seed_same_loss(name: str) -> None:
     def once(seed: int) -> float:
         method = build(name)
         torch.manual_seed(seed)
-        return float(method.loss(batch()))
+        return method.loss(batch()).item()
 
     assert once(1) == once(1)
     if not (name == "autoencoder" and build(name).corruption == "none"):
