@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
-import json
 import math
 import os
 from collections.abc import Iterator
-from contextlib import nullcontext, suppress
+from contextlib import closing, nullcontext
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +18,19 @@ from tqdm import tqdm
 
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.data.canonical import INVALID
+from ssl_ecg.data.engine import PROCESSES, open_engine
+from ssl_ecg.data.workers import processors
+from ssl_ecg.embedding_files import is_finished, write_embeddings
 from ssl_ecg.embeddings import Embeddings, load_embeddings
 from ssl_ecg.errors import ArchiveError, SignalError
-from ssl_ecg.files import plain, write_json
+from ssl_ecg.files import plain
 from ssl_ecg.preprocessing import Preprocessing
 from ssl_ecg.scaling import scale_strips
 
 LONGEST = 60.0
 """Longer records are embedded in windows of this length, and their embeddings averaged [s]."""
 
-INDEX_COLUMNS = ("record_id", "corpus", "patient_id", "fold", "codes", "quality", "age", "sex")
-
-_SAVE_EVERY = 20
-"""Batches between two notes of how far the embedding has come."""
+_PART = 4096  # records at a time for an engine, at least
 
 
 def embed(
@@ -42,6 +41,7 @@ def embed(
     batch_size: int = 256,
     progress: bool = False,
     card: dict[str, Any] | None = None,
+    engine: str | None = None,
 ) -> Embeddings:
     """Embed every readable record of an archive.
 
@@ -59,6 +59,10 @@ def embed(
     progress : bool
     card : dict, optional
         Kept with the embeddings: which checkpoint they come from.
+    engine : str, optional
+        ``"dask://HOST:PORT"``, the scheduler of a Dask cluster, whose workers must see the archive under the same
+        name and, for an encoder on a GPU, have one; or "processes" for one process a processor. In this process
+        unless given. The vectors are the same, to rounding.
 
     Returns
     -------
@@ -70,7 +74,7 @@ def embed(
     CheckpointError
         If rate, leads or filter do not fit.
     ArchiveError
-        If `out` cannot be written.
+        If `out` cannot be written, or the engine cannot be used.
     SignalError
         If the batch size is not positive.
     """
@@ -81,115 +85,77 @@ def embed(
     dim = int(encoder.dim)  # type: ignore[arg-type]
     origin = {**(card or {}), "archive": archive.fingerprint, "encoder": weights_fingerprint(encoder)}
     encoder.eval()
+    batches_from = partial(_batches, encoder, archive, batch_size=batch_size, progress=progress, engine=engine)
     if out is None:
         vectors = np.empty((len(archive), dim), np.float32)
-        for rows, z in _batches(encoder, archive, 0, batch_size, progress):
+        for rows, z in batches_from(0):
             vectors[rows] = z
         return Embeddings(vectors, lambda: archive.index, origin)
     folder, origin = Path(out), plain(origin)
-    if _finished(folder, origin, (len(archive), dim)):
+    if is_finished(folder, origin, (len(archive), dim)):
         return load_embeddings(folder, mmap=True)
     try:
-        _embed_to(folder, encoder, archive, batch_size, progress, origin)
+        write_embeddings(folder, archive, dim, batches_from, origin)
     except OSError as error:
         remedy = "free space or choose another --out; the call goes on where it stopped"
         raise ArchiveError(str(folder), f"cannot be written ({error.strerror})", remedy) from error
     return load_embeddings(folder, mmap=True)
 
 
-def _embed_to(
-    folder: Path,
-    encoder: nn.Module,
-    archive: Archive,
-    batch_size: int,
-    progress: bool,
-    origin: dict[str, Any],
-) -> None:
-    """Write vectors into a partial file, then the index, and put all in its place."""
-    folder.mkdir(parents=True, exist_ok=True)
-    part, note = folder / "embeddings.part", folder / "embeddings.part.json"
-    shape = (len(archive), int(encoder.dim))  # type: ignore[arg-type]
-    header = _header(shape)
-    done = _resume_at(part, note, origin, shape)
-    batches = _batches(encoder, archive, done, batch_size, progress)
-    _append(part, note, header, len(header) + 4 * shape[1] * done, batches, origin)
-    (folder / "embeddings.npy").unlink(missing_ok=True)  # never beside the index of other records
-    _export_index(archive, folder / "index.parquet")
-    write_json(folder / "embeddings.json", {**origin, "format": 1, "shape": shape})
-    os.replace(part, folder / "embeddings.npy")
-    note.unlink(missing_ok=True)
-
-
-def _append(
-    part: Path,
-    note: Path,
-    header: bytes,
-    start: int,
-    batches: Iterator[tuple[slice, NDArray[np.float32]]],
-    origin: dict[str, Any],
-) -> None:
-    """Append vectors from byte `start` on; note how far it has come every now and then, and when interrupted.
-
-    A plain file, as a full disk is an error here, where a memory-mapped one ends the process.
-    """
-    done = 0
-    with part.open("r+b" if start > len(header) else "wb") as file:
-        file.write(header)
-        file.seek(start)
-        file.truncate()
-        try:
-            for number, (rows, z) in enumerate(batches):
-                file.write(np.ascontiguousarray(z).data)
-                done = rows.stop
-                if number % _SAVE_EVERY == _SAVE_EVERY - 1:
-                    file.flush()
-                    write_json(note, {"done": done, "origin": origin})
-        except KeyboardInterrupt:
-            if done:
-                file.flush()
-                write_json(note, {"done": done, "origin": origin})
-            raise
-
-
-def _header(shape: tuple[int, int]) -> bytes:
-    """Give the first bytes of a .npy file of float32."""
-    file = io.BytesIO()
-    np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
-    return file.getvalue()
-
-
-def _resume_at(part: Path, note: Path, origin: dict[str, Any], shape: tuple[int, int]) -> int:
-    """Give the row to go on at: zero unless the partial file comes from the same encoder and archive."""
-    try:
-        state = json.loads(note.read_text(encoding="utf-8"))
-        done = int(state["done"]) if state["origin"] == origin else 0
-        enough = part.stat().st_size >= len(_header(shape)) + 4 * shape[1] * done
-        return done if enough and 0 <= done <= shape[0] else 0
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0
-
-
-def _finished(folder: Path, origin: dict[str, Any], shape: tuple[int, int]) -> bool:
-    """Tell whether the folder holds just these embeddings."""
-    with suppress(ArchiveError, TypeError):  # a damaged card
-        found = load_embeddings(folder, mmap=True)
-        return found.vectors.shape == shape and all(found.card.get(key) == origin[key] for key in origin)
-    return False
-
-
 def _batches(
-    encoder: nn.Module, archive: Archive, start: int, batch_size: int, progress: bool
+    encoder: nn.Module, archive: Archive, start: int, *, batch_size: int, progress: bool, engine: str | None
 ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """Embed consecutive rows; give (rows, vectors)."""
+    """Embed consecutive rows from `start` on, here or by an engine; give (rows, vectors)."""
     bar = tqdm(total=len(archive), initial=start, unit="record", desc="embed", disable=not progress)
-    longest = round(LONGEST * archive.fs)
-    widest = min(longest, int(archive.n_samples[start:].max(initial=0)))
-    memory = np.empty(batch_size * len(archive.leads) * widest, np.float32)  # fresh memory for each batch costs time
-    with bar, torch.inference_mode():
-        for first in range(start, len(archive), batch_size):
-            rows = slice(first, min(first + batch_size, len(archive)))
-            yield rows, _embed_rows(encoder, archive, np.arange(rows.start, rows.stop), longest, memory)
+    there = _here if engine is None else partial(_by_engine, engine)
+    with bar:
+        for rows, z in there(encoder, archive, range(start, len(archive)), batch_size):
+            yield rows, z
             bar.update(rows.stop - rows.start)
+
+
+def _here(
+    encoder: nn.Module, archive: Archive, rows: range, batch_size: int
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    longest = round(LONGEST * archive.fs)
+    widest = min(longest, int(archive.n_samples[rows.start : rows.stop].max(initial=0)))
+    memory = np.empty(batch_size * len(archive.leads) * widest, np.float32)  # fresh memory for each batch costs time
+    with torch.inference_mode():
+        for first in rows[::batch_size]:
+            batch = slice(first, min(first + batch_size, rows.stop))
+            yield batch, _embed_rows(encoder, archive, np.arange(batch.start, batch.stop), longest, memory)
+
+
+def _by_engine(
+    engine: str, encoder: nn.Module, archive: Archive, rows: range, batch_size: int
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Have parts of the archive embedded in batches that are those of `_here`."""
+    step = batch_size * -(-_PART // batch_size)
+    parts = [range(first, min(first + step, rows.stop)) for first in rows[::step]]
+    threads = 1 if engine == PROCESSES else 0  # as many processes as processors: one thread each
+    shared = (encoder, os.path.abspath(archive.path), archive.fingerprint, batch_size, threads)
+    with open_engine(engine, processors()) as workers, closing(workers.map(_embed_part, shared, parts)) as done:
+        for part, vectors in zip(parts, done, strict=True):
+            for first in part[::batch_size]:
+                batch = slice(first, min(first + batch_size, part.stop))
+                yield batch, vectors[batch.start - part.start : batch.stop - part.start]
+
+
+def _embed_part(shared: tuple[nn.Module, str, str, int, int], rows: range) -> NDArray[np.float32]:
+    """Embed some rows of an archive in a worker."""
+    encoder, path, fingerprint, batch_size, threads = shared
+    if threads:
+        torch.set_num_threads(threads)
+    archive = _opened(path, fingerprint)
+    return np.concatenate([z for _, z in _here(encoder, archive, rows, batch_size)])
+
+
+@lru_cache(maxsize=2)
+def _opened(path: str, fingerprint: str) -> Archive:
+    archive = Archive(path)
+    if archive.fingerprint != fingerprint:
+        raise ArchiveError(path, "is another archive for a worker", "give a path that all workers share")
+    return archive
 
 
 def _embed_rows(
@@ -218,29 +184,6 @@ def _read(archive: Archive, rows: NDArray[np.int64], length: int, memory: NDArra
         if steps.min() == INVALID:
             place[steps == INVALID] = 0.0
     return out
-
-
-def _export_index(archive: Archive, path: Path) -> None:
-    """Write the index of the readable records, with their row, a piece at a time; whole or not at all."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    part, start, writer = path.with_suffix(".part"), 0, None
-    try:
-        for batch in archive.batches(list(INDEX_COLUMNS)):
-            table = pa.Table.from_batches([batch])
-            table = table.append_column("row", pa.array(np.arange(start, start + len(table))))
-            start += len(table)
-            writer = writer or pq.ParquetWriter(part, table.schema)
-            writer.write_table(table)
-        if writer is not None:
-            writer.close()
-        os.replace(part, path)
-    finally:
-        if writer is not None:
-            with suppress(OSError):
-                writer.close()
-        part.unlink(missing_ok=True)
 
 
 def _embed_long(encoder: nn.Module, archive: Archive, row: int, length: int, window: int) -> NDArray[np.float32]:

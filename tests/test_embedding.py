@@ -14,7 +14,8 @@ from torch import nn
 from ssl_ecg import load_embeddings, prepare
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.data.record import Record
-from ssl_ecg.embedding import _SAVE_EVERY, embed, embed_signal
+from ssl_ecg.embedding import embed, embed_signal
+from ssl_ecg.embedding_files import SAVE_EVERY
 from ssl_ecg.errors import ArchiveError, CheckpointError, SignalError
 from ssl_ecg.leads import STANDARD_LEADS
 from ssl_ecg.models.registry import build_encoder
@@ -123,11 +124,11 @@ def test_files(encoder: nn.Module, archive: Archive, whole: np.ndarray, tmp_path
 def test_interrupted_equals_whole(
     encoder: nn.Module, archive: Archive, whole: np.ndarray, tmp_path: Path, error: BaseException
 ) -> None:
-    out, calls = tmp_path / "e", _SAVE_EVERY + 8
+    out, calls = tmp_path / "e", SAVE_EVERY + 8
     with pytest.raises(type(error)):
         embed(Stopping(encoder, calls, error), archive, out=out, batch_size=1)
     assert not (out / "embeddings.npy").exists()
-    assert json.loads((out / "embeddings.part.json").read_text())["done"] >= _SAVE_EVERY
+    assert json.loads((out / "embeddings.part.json").read_text())["done"] >= SAVE_EVERY
     counting = Stopping(encoder, 10**9, error)
     resumed = embed(counting, archive, out=out, batch_size=1)
     assert 10**9 - counting.calls < embed_calls(archive)

@@ -77,13 +77,13 @@ def child(step: str, n: int, folder: str) -> None:
     """Do one step in a process of its own; print the peaks of it and of its largest worker [MiB]."""
     begun = time.perf_counter()
     STEPS[step](n, folder)
-    result = {"seconds": time.perf_counter() - begun, "peak": _peak()}
+    result = {"seconds": time.perf_counter() - begun, "peak": peak()}
     if step == "prepare":  # torch starts processes of its own, which are no workers
         result["largest_worker"] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     print(json.dumps(result))
 
 
-def _peak() -> float:
+def peak() -> float:
     """Peak resident memory; from the kernel's account of this program, not of what it was started from."""
     status = Path("/proc/self/status")
     if status.exists():

@@ -153,6 +153,11 @@ class Archive:
         """The size of one step in each record [mV]; (record,)."""
         return self._numbers["scale"]
 
+    @property
+    def shard_numbers(self) -> NDArray[np.int32]:
+        """The shard that each record lies in; (record,)."""
+        return self._numbers["shard"]
+
     def labels(self, task: str) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Give the labels (record, class) of a task and whether they are known (record,), see `ssl_ecg.tasks`.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from ssl_ecg.data.canonical import Form
 from ssl_ecg.data.claim import clear
 from ssl_ecg.data.corpora.base import Corpus
+from ssl_ecg.data.engine_base import Engine
+from ssl_ecg.data.engine_shards import expected, identities, make_shard, work_of
 from ssl_ecg.data.layout import FORMAT, HEAD, table_path
-from ssl_ecg.data.pieces import Item, plain
+from ssl_ecg.data.pieces import Item
 from ssl_ecg.data.shards import Shard, ShardWriter, finished_shard, write_index
 from ssl_ecg.data.workers import prepared
 from ssl_ecg.errors import ArchiveError
@@ -42,12 +44,7 @@ class Making:
     def go_on(self, items: Iterator[Item]) -> None:
         """Take over the shards that an earlier run finished, and skip their items."""
         while (shard := finished_shard(self.folder, len(self.shards))) is not None:
-            expected = [
-                tuple(map(plain, (self.corpora[item.source].name, item.entry.record_id, item.entry.location)))
-                for item in islice(items, self.shard_records)
-            ]
-            columns = (shard.table[name].to_pylist() for name in ("corpus", "record_id", "source"))
-            if list(zip(*columns, strict=True)) != expected:
+            if identities(shard) != expected(list(islice(items, self.shard_records)), self.corpora):
                 remedy = "remove the folder, or start over with resume=False"
                 raise ArchiveError(str(self.folder), "the sources have changed since it was begun", remedy)
             self._take(shard)
@@ -72,6 +69,17 @@ class Making:
             pieces.close()
             if writer is not None:
                 writer.discard()
+
+    def make_by(self, engine: Engine, items: Iterator[Item], progress: bool) -> None:
+        """Prepare the remaining items with an engine that makes whole shards, several at once."""
+        first = len(self.shards)
+        groups = iter(lambda: list(islice(items, self.shard_records)), [])
+        work = work_of(self.folder, self.form, self.corpora)
+        shards = engine.map(make_shard, work, enumerate(groups, first))
+        with closing(shards), _bar(self.records + self.failed, progress) as bar:
+            for shard in shards:
+                self._take(shard)
+                bar.update(len(shard.table))
 
     def complete(self) -> None:
         """Write the index, and last the file that makes it an archive."""

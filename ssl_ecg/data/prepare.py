@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from pathlib import Path
 
@@ -14,10 +14,13 @@ from ssl_ecg.data.canonical import Form
 from ssl_ecg.data.claim import claimed, find_finished, order_of
 from ssl_ecg.data.corpora import open_corpus
 from ssl_ecg.data.corpora.base import Corpus
+from ssl_ecg.data.engine import PROCESSES, open_engine
+from ssl_ecg.data.engine_base import Engine
 from ssl_ecg.data.making import Making
 from ssl_ecg.data.memory import Records
 from ssl_ecg.data.pieces import Item
 from ssl_ecg.data.record import Record
+from ssl_ecg.data.workers import processors
 from ssl_ecg.errors import ArchiveError, CorpusError
 from ssl_ecg.leads import LEAD_SETS, parse_leads
 from ssl_ecg.signal import resample_band
@@ -36,6 +39,7 @@ def prepare(
     shard_records: int = 1000,
     resume: bool = True,
     progress: bool = True,
+    engine: str | None = None,
 ) -> Archive:
     """Prepare one or several corpora into an archive.
 
@@ -65,12 +69,16 @@ def prepare(
         False starts over what an earlier run left unfinished.
     progress : bool
         Show a progress bar on a terminal.
+    engine : str, optional
+        ``"dask://HOST:PORT"``, the scheduler of a Dask cluster: its workers make whole shards, on as many hosts as
+        there are, and shards of lost workers are made anew. Sources and `out` must be on a file system that all of
+        them share. "processes" (the same as nothing) stays on this machine.
 
     Raises
     ------
     ArchiveError
-        If the folder holds something else, cannot be written, no record could be used, or a record
-        occurs twice.
+        If the folder holds something else, cannot be written, no record could be used, a record
+        occurs twice, or the engine cannot be used.
     CorpusError
         If a source is missing or holds no records.
     SignalError
@@ -93,12 +101,25 @@ def prepare(
     if find_finished(folder, order, resume=resume):
         return Archive(folder)
     items = _not_empty(_items(corpora), corpora)
-    with claimed(folder, order, resume=resume):
+    with _hosts(engine, corpora) as hosts, claimed(folder, order, resume=resume):
         making = Making(folder, form, corpora, shard_records)
         making.go_on(items)
-        making.make(items, _processors() if workers is None else workers, progress)
+        if hosts is None:
+            making.make(items, processors() if workers is None else workers, progress)
+        else:
+            making.make_by(hosts, items, progress)
         making.complete()
     return Archive(folder)
+
+
+def _hosts(engine: str | None, corpora: list[Corpus]) -> AbstractContextManager[Engine | None]:
+    """Open an engine that is not of this machine."""
+    if engine is None or engine == PROCESSES:
+        return nullcontext()
+    if any(isinstance(corpus, Records) for corpus in corpora):
+        remedy = "leave the engine out, or write the recordings to files first"
+        raise ArchiveError("engine", "recordings in memory are of this process only", remedy)
+    return open_engine(engine, 0)
 
 
 def _form(fs: float, band: tuple[float, float] | None, leads: int | str | Sequence[str]) -> Form:
@@ -145,7 +166,3 @@ def _not_empty(items: Iterator[Item], corpora: list[Corpus]) -> Iterator[Item]:
     if first is None:
         raise CorpusError(", ".join(map(repr, corpora)), "there are no records", "check the path of the source")
     return chain([first], items)
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -55,6 +55,8 @@ class ShardWriter:
     archive : Path
     number : int
     n_leads : int
+    tag : str
+        Keeps the unfinished files of several writers of one shard apart.
 
     Raises
     ------
@@ -62,11 +64,11 @@ class ShardWriter:
         If the shard cannot be written; nothing of it stays.
     """
 
-    def __init__(self, archive: Path, number: int, n_leads: int) -> None:
-        self.archive, self.number, self.n_leads = archive, number, n_leads
+    def __init__(self, archive: Path, number: int, n_leads: int, *, tag: str = "") -> None:
+        self.archive, self.number, self.n_leads, self._tag = archive, number, n_leads, tag
         self.rows: list[str] = []
         self._path = samples_path(archive, number)
-        self._part = self._path.with_suffix(".i16.part")
+        self._part = self._path.with_suffix(f".i16{tag}.part")
         self._hash = hashlib.sha256()
         self._steps = 0  # samples of all leads so far
         self._size = 0
@@ -89,7 +91,7 @@ class ShardWriter:
         shard = Shard(self.number, _table(lines), self._size, self._hash.hexdigest(), hashlib.sha256(lines).hexdigest())
         facts = {"size": str(shard.size), "sha256": shard.sha256, "rows_sha256": shard.rows_sha256}
         target = table_path(self.archive, self.number)
-        part = target.with_suffix(".parquet.part")
+        part = target.with_suffix(f".parquet{self._tag}.part")
         try:
             with writing(self.archive):
                 os.fsync(self._file.fileno())

@@ -77,6 +77,11 @@ def prepared(
         pool.close()
 
 
+def processors() -> int:
+    """Count the processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _grouped(items: Iterator[Item], multiple: int) -> Iterator[list[Item]]:
     done = 0
     while group := list(islice(items, min(RECORDS, multiple - done % multiple))):
