@@ -94,7 +94,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"ssl-ecg {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for add in (_download, _prepare, _pretrain, _embed, _probe, _screen, _map, _demo, _recipes):
+    for add in (_download, _prepare, _pretrain, _finetune, _embed, _probe, _screen, _map, _demo, _recipes):
         add(commands)
     return parser
 
@@ -107,6 +107,11 @@ def _command(commands: Any, name: str, call: str, text: str) -> argparse.Argumen
 
 def _quiet(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def _engine(parser: argparse.ArgumentParser) -> None:
+    text = "processes, or dask://HOST:PORT: the workers of a Dask cluster, which share the files with this machine"
+    parser.add_argument("--engine", metavar="ENGINE", help=text)
 
 
 def _overrides(parser: argparse.ArgumentParser, text: str) -> None:
@@ -134,6 +139,7 @@ def _prepare(commands: Any) -> None:
         help="pass band LOW HIGH [Hz], or 'none' (default 0.5 40)",
     )  # fmt: skip
     parser.add_argument("--workers", type=positive, help="processes (default: one per core)")
+    _engine(parser)
     parser.add_argument("--no-resume", action="store_true", help="start over what an earlier run left unfinished")
     parser.add_argument(
         "--option",
@@ -152,6 +158,23 @@ def _pretrain(commands: Any) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="RUN")
     _overrides(parser, "such as train.lr=1e-3")
     parser.add_argument("--task", help="log an online probe on this task, such as superclass")
+    parser.add_argument("--devices", type=positive, default=1, help="processes on this host, each with a GPU if there")
+    _quiet(parser)
+
+
+def _finetune(commands: Any) -> None:
+    parser = _command(commands, "finetune", "finetune_classifier", "Train a classifier, from a checkpoint or not.")
+    parser.add_argument("recipe", help="finetune/default, finetune/scratch or a YAML file")
+    parser.add_argument("--data", type=Path, required=True, metavar="ARCHIVE")
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN")
+    parser.add_argument("--checkpoint", metavar="C", help="run folder, checkpoint folder or released name")
+    parser.add_argument("--task", default="superclass", help="such as superclass or cpsc9 (default %(default)s)")
+    parser.add_argument("--train-folds", type=folds, metavar="1-8")
+    parser.add_argument("--val-folds", type=folds, metavar="9")
+    parser.add_argument("--test-folds", type=folds, metavar="10")
+    parser.add_argument("--labels", type=positive, metavar="N", help="train on N of the labelled records")
+    parser.add_argument("--draw", type=not_negative, default=0, help="which N of them")
+    _overrides(parser, "such as train.lr=1e-3")
     _quiet(parser)
 
 
@@ -163,6 +186,7 @@ def _embed(commands: Any) -> None:
     source.add_argument("--random", metavar="RECIPE", help="the untrained encoder of a recipe or RUN/recipe.yaml")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--batch-size", type=positive, default=256, help="records at a time (default %(default)s)")
+    _engine(parser)
     parser.add_argument("--seed", type=not_negative, default=0, help="of the untrained encoder")
     _overrides(parser, "of the untrained encoder's recipe, such as encoder.n_leads=2")
     _quiet(parser)

@@ -39,6 +39,7 @@ def prepare_archive(options: argparse.Namespace) -> None:
         leads=STANDARD_LEADS if options.leads is None else parse_leads(options.leads),
         workers=options.workers,
         resume=not options.no_resume,
+        engine=options.engine,
         progress=not options.quiet,
     )
     failed = archive.failed
@@ -53,6 +54,7 @@ def prepare_archive(options: argparse.Namespace) -> None:
 def pretrain_encoder(options: argparse.Namespace) -> None:
     """Pretrain from a recipe."""
     from ssl_ecg.pretraining import pretrain
+    from ssl_ecg.train.launch import find_place
 
     run = pretrain(
         options.recipe,
@@ -61,8 +63,26 @@ def pretrain_encoder(options: argparse.Namespace) -> None:
         overrides=options.overrides,
         task=options.task,
         progress=not options.quiet,
+        devices=options.devices,
     )
-    print(f"encoder: {run / 'encoder'}")
+    if find_place().rank == 0:
+        print(f"encoder: {run / 'encoder'}")
+
+
+def finetune_classifier(options: argparse.Namespace) -> None:
+    """Fine-tune from a recipe and print the macro figures."""
+    import json
+
+    from ssl_ecg.finetuning import finetune
+
+    names = ("checkpoint", "task", "train_folds", "val_folds", "test_folds", "labels", "draw", "overrides")
+    given = {name: getattr(options, name) for name in names}
+    run = finetune(options.recipe, options.data, options.out, progress=not options.quiet, **given)
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    for part in (name for name in ("validation", "test") if name in metrics):
+        found = {key: "-" if value is None else f"{value:.3f}" for key, value in metrics[part]["macro"].items()}
+        print(f"{part:>10}: macro AUROC {found['auroc']}, F1 {found['f1']} ({metrics[part]['records']} records)")
+    print(f"{run / 'metrics.json'}")
 
 
 def embed_archive(options: argparse.Namespace) -> None:
@@ -87,6 +107,7 @@ def embed_archive(options: argparse.Namespace) -> None:
         batch_size=options.batch_size,
         progress=not options.quiet,
         card=card,
+        engine=options.engine,
     )
     print(f"{options.out}: {len(embeddings)} embeddings of {embeddings.dim} numbers")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ssl_ecg.data.archive import Archive
-from ssl_ecg.errors import CheckpointError, LabelError, RecipeError, SSLECGError
+from ssl_ecg.errors import CheckpointError, RecipeError, SSLECGError
 from ssl_ecg.files import write_json, write_whole
 from ssl_ecg.recipes import dump_recipe, load_recipe
 
@@ -23,10 +22,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ssl_ecg.data.strips import Strips
-    from ssl_ecg.train.monitor import Probe
-
-_PROBED = 2000
-"""Labelled records that the online probe looks at, at most."""
 
 
 def pretrain(
@@ -37,8 +32,9 @@ def pretrain(
     overrides: Sequence[str] = (),
     task: str | None = None,
     progress: bool = True,
+    devices: int = 1,
 ) -> Path:
-    """Pretrain an encoder without labels.
+    """Pretrain an encoder, without labels unless the recipe names a task in `data.task`.
 
     Parameters
     ----------
@@ -54,6 +50,9 @@ def pretrain(
         Name of a task; an online probe then logs its macro AUROC on the training data. It never trains the
         encoder.
     progress : bool
+    devices : int
+        Processes to start on this host, see `fit`. Under torchrun or srun leave it at 1 and call this in every
+        process; the first writes the files, and archive and run folder are where all hosts see them.
 
     Returns
     -------
@@ -73,15 +72,21 @@ def pretrain(
     from ssl_ecg.methods.base import released_encoder
     from ssl_ecg.train.checkpoint import save_encoder
     from ssl_ecg.train.fit import check_settings, fit
+    from ssl_ecg.train.launch import find_place
+    from ssl_ecg.train.online_probe import online_probe
     from ssl_ecg.train.selection import open_strips
     from ssl_ecg.train.settle import fixed_strips, settle_norms
 
     strips = open_strips(archive, **bound["data"])
-    check_settings(strips, **{name: value for name, value in bound["train"].items() if name != "precision"})
+    settings = {name: value for name, value in bound["train"].items() if name != "precision"}
+    check_settings(strips, devices=devices, **settings)
+    first = find_place().rank == 0
     method = build_method(bound, archive)
     probe = online_probe(archive, strips, task) if task else None
-    _claim(out, bound, archive)
-    fit(method, strips, out, progress=progress, probe=probe, **bound["train"])  # type: ignore[arg-type]
+    _claim(out, bound, archive, write=first)
+    fit(method, strips, out, progress=progress, probe=probe, devices=devices, **bound["train"])  # type: ignore[arg-type]
+    if not first:
+        return out
     encoder = released_encoder(method)
     settle_norms(encoder, fixed_strips(strips, encoder.preprocessing))  # type: ignore[arg-type]
     save_encoder(encoder, out / "encoder", architecture=bound["encoder"], card=_card(bound, archive, strips))
@@ -94,6 +99,7 @@ def build_method(recipe: Mapping[str, Any], archive: Archive) -> nn.Module:
 
     from ssl_ecg.augment.views import Views, build_chain
     from ssl_ecg.methods.registry import METHODS
+    from ssl_ecg.train.labelled import class_arguments
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe["train"]["seed"])
@@ -103,6 +109,7 @@ def build_method(recipe: Mapping[str, Any], archive: Archive) -> nn.Module:
             options = dict(recipe["views"])
             chain = build_chain(options.pop("transforms"), fs=archive.fs, leads=archive.leads)
             arguments["views"] = Views(list(chain.transforms), **options)  # type: ignore[arg-type]
+        arguments |= class_arguments(METHODS[recipe["method"]["name"]], recipe)
         with _named("method"):
             return METHODS[recipe["method"]["name"]](encoder, **arguments)
 
@@ -164,54 +171,8 @@ def random_encoder(
     return encoder
 
 
-def online_probe(archive: Archive, strips: Strips, task: str) -> Probe:
-    """Make the function that the monitor calls: encoder -> macro AUROC of a probe on the training records.
-
-    Records are split by patient: three in four train the probe, one in four measures it.
-
-    Raises
-    ------
-    LabelError
-        If the task is unknown or fits too few of the records.
-    """
-    from ssl_ecg.embedding import embed_signal
-    from ssl_ecg.evaluate.metrics import UndefinedClassWarning, macro_auroc
-    from ssl_ecg.linear_probe import LinearProbe
-    from ssl_ecg.tasks import get_task
-
-    index = archive.index.iloc[strips.record_rows]
-    labels, known = get_task(task).labels(list(index["codes"]))
-    chosen = np.flatnonzero(known)[:: max(1, int(known.sum()) // _PROBED)]
-    patients = index["patient_id"].to_numpy()[chosen]
-    order = np.unique(patients, return_inverse=True)[1]
-    held_out = order % 4 == 0
-    if held_out.all() or not held_out.any():
-        problem = f"{len(chosen)} records of {len(set(patients))} patients have a code of this task"
-        raise LabelError(task, problem, "choose a task that fits the codes of the corpus, or none")
-    signal = np.stack(list(_signals(strips, chosen)))
-
-    def probe(encoder: nn.Module) -> float:
-        z = np.concatenate([embed_signal(encoder, part) for part in np.array_split(signal, -(-len(signal) // 256))])
-        y = labels[chosen]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UndefinedClassWarning)  # a rare class says nothing here
-            fitted = LinearProbe(strengths=(0.01,)).fit(z[~held_out], y[~held_out])
-            return float(macro_auroc(y[held_out], fitted.predict_proba(z[held_out])))
-
-    return probe
-
-
-def _signals(strips: Strips, chosen: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.float32]]:
-    import torch
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        signal: np.ndarray[Any, np.dtype[np.float32]] = strips.__getitems__(chosen.tolist())["signal"].numpy()
-    return signal
-
-
-def _claim(out: Path, recipe: Mapping[str, Any], archive: Archive) -> None:
-    """Take a run folder, or make sure that the run in it is this one."""
+def _claim(out: Path, recipe: Mapping[str, Any], archive: Archive, *, write: bool = True) -> None:
+    """Take a run folder, or make sure that the run in it is this one; of several processes, one writes."""
     text = dump_recipe(recipe)
     note = {"archive": archive.fingerprint, "versions": versions()}
     file = out / "recipe.yaml"
@@ -225,6 +186,10 @@ def _claim(out: Path, recipe: Mapping[str, Any], archive: Archive) -> None:
         return
     if begun:
         raise CheckpointError(str(out), "holds a run without its recipe.yaml", "choose another --out")
+    if file.exists() and not (out / "run.json").exists():
+        raise CheckpointError(str(out), "holds a recipe.yaml that is not of a run", "choose another --out")
+    if not write:
+        return
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -256,17 +221,18 @@ def versions() -> dict[str, str]:
 
 def _card(recipe: Mapping[str, Any], archive: Archive, strips: Strips) -> dict[str, Any]:
     """Say what the encoder was pretrained on and how."""
-    seen = archive.index.iloc[strips.record_rows]
-    by_corpus = {
-        str(corpus): {
-            "records": len(part),
-            "folds": sorted(int(fold) for fold in part["fold"].dropna().unique()),
-        }
-        for corpus, part in seen.groupby("corpus")
-    }
+    from ssl_ecg.train.labelled import labels_used
+
+    seen = archive.table(["corpus", "fold"]).take(np.unique(strips.record_rows))
+    by_corpus: dict[str, dict[str, Any]] = {}
+    for group in seen.group_by(["corpus", "fold"]).aggregate([([], "count_all")]).sort_by("corpus").to_pylist():
+        found = by_corpus.setdefault(group["corpus"], {"records": 0, "folds": []})
+        found["records"] += group["count_all"]
+        found["folds"] = sorted({*found["folds"], group["fold"]} - {None})
     return {
         "recipe": dict(recipe),
         "pretrained_on": {"archive": archive.fingerprint, "records": len(seen), "corpora": by_corpus},
+        "labels": labels_used(strips, recipe["data"]["task"]),
         "sources": archive.sources,
         "versions": versions(),
         "hardware": f"{platform.machine()}, {os.cpu_count()} logical processors",

@@ -57,7 +57,9 @@ class MethodModule(pl.LightningModule):
         """
         torch.manual_seed(step_seed(self.seed, self.global_step, -1 - self.global_rank & 0xFFFF))
         begin_step(self.method, self.global_step, self.steps)
-        loss = self.method.loss({**batch, "signal": scale_strips(batch["signal"], self.scale)})
+        sizes = {"signal": "length", "partner": "partner_length"}
+        strips = {x: scale_strips(batch[x], self.scale, batch.get(n)) for x, n in sizes.items() if x in batch}
+        loss = self.method.loss({**batch, **strips})
         if not bool(torch.isfinite(loss)):
             remedy = "lower train.lr, or clip harder with train.clip; the last checkpoint is from before"
             raise TrainingError(f"step {self.global_step}", f"the loss is {float(loss.detach())}", remedy)

@@ -22,6 +22,8 @@ from ssl_ecg.train.monitor import COLUMNS, Probe, effective_rank, normalised_std
 class CollapseMonitor(pl.Callback):
     """Embeds the same strips every now and then, and warns when their embeddings become alike.
 
+    Of several processes only the first looks.
+
     Parameters
     ----------
     strips : Tensor (strip, lead, time)
@@ -105,18 +107,22 @@ class StepLog(pl.Callback):
         """Add a row if it is time."""
         self._losses.append(outputs["loss"].detach())
         step = trainer.global_step
-        if (step % self.every and step != trainer.max_steps) or not trainer.is_global_zero:
+        if step % self.every and step != trainer.max_steps:
+            return
+        loss = float(trainer.strategy.reduce(torch.stack(self._losses).mean(), reduce_op="mean"))  # over all processes
+        n_steps, self._losses = len(self._losses), []
+        if not trainer.is_global_zero:
             return
         now = time.perf_counter()
         row: dict[str, Any] = {
             "step": step,
-            "loss": f"{float(torch.stack(self._losses).mean()):.6g}",
+            "loss": f"{loss:.6g}",
             "lr": f"{trainer.optimizers[0].param_groups[0]['lr']:.6g}",
-            "strips_per_s": f"{len(self._losses) * self.batch_size / max(now - self._since, 1e-9):.1f}",
+            "strips_per_s": f"{n_steps * self.batch_size / max(now - self._since, 1e-9):.1f}",
             **{name: f"{value:.6g}" for name, value in self.monitor.latest.items()},
         }
         self.monitor.latest = {}
-        self._losses, self._since = [], now
+        self._since = now
         with _writing(), open(self.path, "a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, COLUMNS).writerow(row)
 
@@ -157,8 +163,8 @@ class StateSaver(pl.Callback):
             self.save(trainer)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Save what there is when the user stops the run."""
-        if isinstance(exception, KeyboardInterrupt):
+        """Save what there is when the user stops the run; of several processes, `StopTogether` sees to that."""
+        if isinstance(exception, KeyboardInterrupt) and trainer.world_size == 1:
             self.save(trainer)
 
     def save(self, trainer: pl.Trainer) -> None:

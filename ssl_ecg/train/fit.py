@@ -6,12 +6,12 @@ import math
 from pathlib import Path
 
 from ssl_ecg.data.strips import Strips
-from ssl_ecg.errors import ArchiveError, CheckpointError, RecipeError
+from ssl_ecg.errors import CheckpointError, RecipeError
 from ssl_ecg.methods.base import Method
-from ssl_ecg.preprocessing import Preprocessing
+from ssl_ecg.train.launch import check_devices, find_place, launch
 from ssl_ecg.train.monitor import Probe
+from ssl_ecg.train.order import Sampling, make_order
 from ssl_ecg.train.precision import Precision
-from ssl_ecg.train.settle import fixed_strips
 from ssl_ecg.train.state import restore, saved_step
 
 STATE = "last.ckpt"
@@ -41,9 +41,14 @@ def fit(
     checkpoint_every: int = 100,
     tensorboard: bool = False,
     progress: bool = True,
+    sampling: Sampling = "strips",
     probe: Probe | None = None,
+    devices: int = 1,
 ) -> None:
     """Train a method; go on from the folder's last state if it holds one.
+
+    With several processes, each has an equal part of every batch, and the losses are those of one process with the
+    same batches. They are started here, on one host, or have been started by torchrun or srun, on any number.
 
     Parameters
     ----------
@@ -55,6 +60,7 @@ def fit(
     steps : int
         Batches in all.
     batch_size : int
+        Over all processes.
     lr, weight_decay : float
         Of AdamW; the learning rate is the peak of a cosine after a linear warm-up.
     warmup : float
@@ -73,22 +79,32 @@ def fit(
         Also log for TensorBoard (package `tensorboard`).
     progress : bool
         Show a progress bar.
+    sampling : {"strips", "shards"}
+        "strips": batches are drawn from the whole archive. "shards": each process draws from its own shards alone,
+        some at a time, for archives larger than the memory and runs on many hosts; see `ShardOrder`.
     probe : callable, optional
         Encoder -> macro AUROC, logged by the collapse monitor.
+    devices : int
+        Processes to start on this host, each with a GPU of its own if there are GPUs. A script that asks for more
+        than one must guard what it does with ``if __name__ == "__main__":``. Leave it at 1 under torchrun or srun.
 
     Raises
     ------
     RecipeError
-        If a parameter is out of range.
+        If a parameter is out of range, or does not fit the number of processes.
     ArchiveError
         If there are fewer strips than one batch holds.
     CheckpointError
         If the saved state is damaged or belongs to another method, or the folder cannot be written.
+    TrainingError
+        If the loss is no longer finite, or one of several processes has been killed.
+    KeyboardInterrupt
+        If the user stops the run; its state is saved by then.
     """
     check_settings(
         strips, steps=steps, batch_size=batch_size, lr=lr, weight_decay=weight_decay, warmup=warmup, clip=clip,
         seed=seed, workers=workers, log_every=log_every, monitor_every=monitor_every,
-        checkpoint_every=checkpoint_every,
+        checkpoint_every=checkpoint_every, devices=devices, sampling=sampling,
     )  # fmt: skip
     out = Path(out)
     try:
@@ -101,9 +117,8 @@ def fit(
         restore(method, state)
         return
 
-    from ssl_ecg.train.trainer import Plan, run
+    from ssl_ecg.train.trainer import Plan, run, run_copy
 
-    preprocessing: Preprocessing = method.encoder.preprocessing  # type: ignore[assignment]
     plan = Plan(
         steps=steps,
         batch_size=batch_size,
@@ -119,9 +134,14 @@ def fit(
         checkpoint_every=checkpoint_every,
         tensorboard=tensorboard,
         progress=progress,
+        sampling=sampling,
     )
     try:
-        run(method, strips, out, plan, start=start, fixed=fixed_strips(strips, preprocessing), probe=probe)
+        if devices > 1 and find_place().world == 1:
+            launch(run_copy, (method, strips, out, plan, start, probe), devices)
+            restore(method, state)
+        else:
+            run(method, strips, out, plan, start=start, probe=probe)
     except RuntimeError as error:
         if "state_dict" in str(error):
             remedy = "choose another --out, or finish this run with the recipe it was started with"
@@ -129,19 +149,21 @@ def fit(
         raise
 
 
-def check_settings(strips: Strips, **settings: float) -> None:
+def check_settings(strips: Strips, *, devices: int = 1, sampling: Sampling = "strips", **settings: float) -> None:
     """Make sure that a run can start, before anything is written.
 
     Parameters
     ----------
     strips : Strips
+    devices, sampling
+        As `fit` takes them.
     **settings
         Numbers among the arguments of `fit`; others are passed over.
 
     Raises
     ------
     RecipeError
-        If one is out of range.
+        If one is out of range, or does not fit the number of processes.
     ArchiveError
         If there are fewer strips than one batch holds.
     """
@@ -151,8 +173,9 @@ def check_settings(strips: Strips, **settings: float) -> None:
             raise RecipeError(f"train.{name}", f"is {value}", f"give {least} or more")
     if settings.get("warmup", 0) > 1:
         raise RecipeError("train.warmup", f"is {settings['warmup']}", "give a share of the steps, 0 to 1")
-    batch_size = int(settings.get("batch_size", 1))
-    if len(strips) < batch_size:
-        problem = f"has {len(strips)} strips, fewer than a batch of {batch_size}"
-        remedy = f"set train.batch_size to {len(strips)} or less, or prepare more records"
-        raise ArchiveError(str(strips.archive.path), problem, remedy)
+    place = find_place()
+    check_devices(devices, place)
+    world = max(devices, place.world)
+    batch_size = int(settings.get("batch_size", world))
+    for rank in range(world if sampling == "shards" else 1):
+        make_order(strips, sampling, batch_size=batch_size, seed=0, rank=rank, world=world)

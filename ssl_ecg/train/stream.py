@@ -1,7 +1,7 @@
 """The endless, seekable stream of training batches.
 
-Batch k is a function of (seed, k) alone: which rows it holds, and every random number drawn while it is
-read. So a run that is killed and resumed at step k sees what it would have seen, with any number of loader
+Batch k is a function of (seed, k) and the process alone: which rows it holds, and every random number drawn while
+it is read. So a run that is killed and resumed at step k sees what it would have seen, with any number of loader
 workers.
 """
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from ssl_ecg.data.strips import Strips
-from ssl_ecg.errors import ArchiveError
+from ssl_ecg.train.order import Sampling, make_order
 
 
 def step_seed(seed: int, step: int, purpose: int) -> int:
@@ -37,12 +37,18 @@ class BatchStream(IterableDataset[dict[str, Tensor]]):
     start : int
         Number of the first batch: the step to resume at.
     rank, world : int
-        This process takes each `world`-th strip of every batch.
+        This process and how many there are; each has an equal part of every batch.
+    sampling : {"strips", "shards"}
+        "strips": all strips are shuffled, and each process takes its part of every batch, which is what one
+        process would see. "shards": each process draws from its own shards alone, a few of them at a time; for
+        archives larger than the memory, and for many hosts.
 
     Raises
     ------
     ArchiveError
-        If there are fewer strips than one batch holds.
+        If there are fewer strips than a batch holds.
+    RecipeError
+        If the batch cannot be divided evenly, or there are fewer shards than processes.
     """
 
     def __init__(
@@ -55,34 +61,19 @@ class BatchStream(IterableDataset[dict[str, Tensor]]):
         start: int = 0,
         rank: int = 0,
         world: int = 1,
+        sampling: Sampling = "strips",
     ) -> None:
         super().__init__()
-        if len(strips) < batch_size:
-            remedy = f"set train.batch_size to {len(strips)} or less, or prepare more records"
-            raise ArchiveError(
-                str(strips.archive.path),
-                f"has {len(strips)} strips, fewer than a batch of {batch_size}",
-                remedy,
-            )
         self.strips = strips
-        self.batch_size = batch_size
         self.seed = seed
         self.steps = steps
         self.start = start
         self.rank = rank
-        self.world = world
-        self.per_pass = len(strips) // batch_size
-        self._pass = -1
-        self._order = np.empty(0, np.int64)
+        self.order = make_order(strips, sampling, batch_size=batch_size, seed=seed, rank=rank, world=world)
 
     def rows(self, step: int) -> list[int]:
         """Give the strips of batch `step` that belong to this process."""
-        number, place = divmod(step, self.per_pass)
-        if number != self._pass:
-            generator = np.random.default_rng([self.seed, number])
-            self._order, self._pass = generator.permutation(len(self.strips)), number
-        batch = self._order[place * self.batch_size : (place + 1) * self.batch_size]
-        return [int(row) for row in batch[self.rank :: self.world]]
+        return self.order.rows(step)
 
     def __len__(self) -> int:
         """Give the number of batches of the whole run; those before `start` count as done."""

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import warnings
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+import torch.distributed
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from pytorch_lightning.callbacks import TQDMProgressBar
-from torch import Tensor
+from pytorch_lightning.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
 from ssl_ecg.data.strips import Strips
 from ssl_ecg.errors import RecipeError
 from ssl_ecg.methods.base import Method
+from ssl_ecg.models.norm import synchronise_norms
+from ssl_ecg.preprocessing import Preprocessing
 from ssl_ecg.train.adapter import MethodModule
 from ssl_ecg.train.callbacks import CollapseMonitor, StateSaver, StepLog
+from ssl_ecg.train.launch import Place, find_place
 from ssl_ecg.train.monitor import Probe
+from ssl_ecg.train.order import Sampling
 from ssl_ecg.train.precision import Precision, resolve_precision
+from ssl_ecg.train.settle import fixed_strips
+from ssl_ecg.train.stop import StopTogether
 from ssl_ecg.train.stream import BatchStream
+
+_TIMEOUT = 10
+"""How long a process waits for the others before it fails [minutes]."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +56,11 @@ class Plan:
     checkpoint_every: int
     tensorboard: bool
     progress: bool
+    sampling: Sampling = "strips"
 
 
-def run(
-    method: Method, strips: Strips, out: Path, plan: Plan, *, start: int, fixed: Tensor, probe: Probe | None
-) -> None:
-    """Train from step `start` to the end.
+def run(method: Method, strips: Strips, out: Path, plan: Plan, *, start: int, probe: Probe | None) -> None:
+    """Train from step `start` to the end, in this process, which may be one of several.
 
     Raises
     ------
@@ -55,6 +68,9 @@ def run(
         If the user stops the run; its state is saved by then.
     """
     quiet_lightning()
+    place = find_place()
+    if place.world > 1:
+        synchronise_norms(method)  # type: ignore[arg-type]
     module = MethodModule(
         method,
         lr=plan.lr,
@@ -63,17 +79,18 @@ def run(
         warmup_steps=plan.warmup_steps,
         seed=plan.seed,
     )
+    preprocessing: Preprocessing = method.encoder.preprocessing  # type: ignore[assignment]
+    fixed = torch.empty(0) if place.rank else fixed_strips(strips, preprocessing)
     monitor = CollapseMonitor(fixed, every=plan.monitor_every, probe=probe)
     log = StepLog(out / "log.csv", every=plan.log_every, batch_size=plan.batch_size, monitor=monitor)
-    state = out / "last.ckpt"
-    callbacks: list[pl.Callback] = [monitor, log, StateSaver(state, every=plan.checkpoint_every)]
+    saver = StateSaver(out / "last.ckpt", every=plan.checkpoint_every)
+    stop = StopTogether(saver)
+    callbacks: list[pl.Callback] = [monitor, log, saver, stop]
     if plan.progress:
         callbacks.append(TQDMProgressBar(refresh_rate=1))
     trainer = pl.Trainer(
         max_steps=plan.steps,
         max_epochs=-1,
-        accelerator="auto",
-        devices=1,
         precision=lightning_precision(plan.precision),
         gradient_clip_val=plan.clip,
         logger=tensorboard_logger(out) if plan.tensorboard else False,
@@ -83,13 +100,49 @@ def run(
         log_every_n_steps=plan.log_every,
         default_root_dir=out,
         callbacks=callbacks,
+        **processes(place),
     )
-    stream = BatchStream(strips, batch_size=plan.batch_size, seed=plan.seed, steps=plan.steps, start=start)
+    stream = BatchStream(
+        strips,
+        batch_size=plan.batch_size,
+        seed=plan.seed,
+        steps=plan.steps,
+        start=start,
+        rank=place.rank,
+        world=place.world,
+        sampling=plan.sampling,
+    )
     loader = DataLoader(stream, batch_size=None, num_workers=plan.workers)
     try:
-        trainer.fit(module, loader, ckpt_path=state if start else None, weights_only=True)
+        with stop.listening(place.world > 1):
+            trainer.fit(module, loader, ckpt_path=saver.path if start else None, weights_only=True)
     except SystemExit:
         raise KeyboardInterrupt from None  # what Lightning makes of Ctrl-C
+    if stop.stopped:
+        raise KeyboardInterrupt
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()  # what follows, such as settling, is for one process
+
+
+def run_copy(method: Method, strips: Strips, out: Path, plan: Plan, start: int, probe: Probe | None) -> None:
+    """Train a copy of a method: what is sent to another process shares its memory with the sender."""
+    run(copy.deepcopy(method), strips, out, plan, start=start, probe=probe)
+
+
+def processes(place: Place) -> dict[str, Any]:
+    """Tell Lightning's Trainer of the processes of a run."""
+    if place.world == 1:
+        return {"accelerator": "auto", "devices": 1}
+    environment = SLURMEnvironment(auto_requeue=False) if place.launcher == "slurm" else TorchElasticEnvironment()
+    strategy = DDPStrategy(broadcast_buffers=False, timeout=timedelta(minutes=_TIMEOUT))
+    return {
+        "accelerator": "auto",
+        "devices": place.devices,
+        "num_nodes": place.nodes,
+        "strategy": strategy,
+        "plugins": [environment],
+        "use_distributed_sampler": False,
+    }
 
 
 def lightning_precision(precision: Precision) -> str:
@@ -118,7 +171,8 @@ def tensorboard_logger(out: Path) -> Any:
 
 def quiet_lightning() -> None:
     """Silence Lightning's advice; its warnings about things that are so on purpose."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     advice = (
         "does not have many workers",
         "IterableDataset",
@@ -126,6 +180,8 @@ def quiet_lightning() -> None:
         "LeafSpec",
         "number of training batches",
         "isinstance",
+        "persistent_workers",
+        "broadcast_buffers",  # its new name is not known to older versions
     )
     for text in advice:
         warnings.filterwarnings("ignore", message=f".*{text}.*")

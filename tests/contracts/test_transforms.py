@@ -88,7 +88,8 @@ def test_each_sample_has_its_own_draw(name: str, options: dict[str, Any]) -> Non
     x = torch.randn(1, 12, 400, generator=seeded(2)).expand(24, -1, -1)
     views = make(name, options)(x, generator=seeded(0)).flatten(1)
     distinct = {tuple(view[::97].tolist()) for view in views}
-    assert len(distinct) >= 18  # a lead mask may drop nothing twice, two crops may be one
+    fewest = 5 if name == "lead_sets" else 18  # there are seven sets
+    assert len(distinct) >= fewest  # a lead mask may drop nothing twice, two crops may be one
 
 
 @each

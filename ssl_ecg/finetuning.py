@@ -1,0 +1,279 @@
+"""Fine-tuning from a recipe: the whole line from a checkpoint and labels to a classifier and its figures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssl_ecg.data.archive import Archive
+from ssl_ecg.errors import CheckpointError, RecipeError
+from ssl_ecg.evaluate.metrics import best_f1_thresholds
+from ssl_ecg.evaluate.sampling import nested_subsets
+from ssl_ecg.evaluate.splits import Folds
+from ssl_ecg.files import write_json, write_whole
+from ssl_ecg.pretraining import untrained_encoder, versions
+from ssl_ecg.probe import task_labels
+from ssl_ecg.recipes import dump_recipe, load_recipe
+from ssl_ecg.train.supervised_rows import Rows, choose_rows
+
+if TYPE_CHECKING:
+    from ssl_ecg.train.supervised import Supervised
+    from ssl_ecg.train.supervised_data import LabelledData
+    from ssl_ecg.train.supervised_fit import Outcome
+
+_SEEDS_APART = 1000
+"""Between the draws of labelled records, as in the linear probe's label efficiency."""
+
+
+def finetune(
+    recipe: str | Path | Mapping[str, Any],
+    archive: Archive | str | Path,
+    out: str | Path,
+    *,
+    checkpoint: str | Path | None = None,
+    task: str | Any = "superclass",
+    train_folds: Folds = None,
+    val_folds: Folds = None,
+    test_folds: Folds = None,
+    rows: Mapping[str, Sequence[int] | NDArray[np.integer]] | None = None,
+    labels: int | None = None,
+    draw: int = 0,
+    overrides: Sequence[str] = (),
+    progress: bool = True,
+) -> Path:
+    """Train a classifier on labels, from a pretrained encoder or from scratch.
+
+    What is chosen (weights, strength of the probe, thresholds) is chosen on the validation records; the test
+    records are looked at once, at the end.
+
+    Parameters
+    ----------
+    recipe : str, Path or mapping
+        A name such as "finetune/default" or "finetune/scratch", a YAML file, or its content.
+    archive : Archive or path
+        As `prepare` made it.
+    out : path
+        Run folder. A run that was stopped there goes on exactly where it was.
+    checkpoint : path or str, optional
+        Run folder, checkpoint folder or released name: its encoder takes the place of the one of the recipe. From
+        scratch unless given.
+    task : str or Task
+    train_folds, val_folds, test_folds : int or sequence of int, optional
+        As in `run_probe`: what is not given follows from the archive. With training and validation folds and no
+        test folds, nothing is tested.
+    rows : mapping, optional
+        Rows of the archive as "train", "val" and perhaps "test", in place of folds.
+    labels : int, optional
+        Train on this many of the labelled training records, stratified, and nested between numbers. Validation
+        records keep their labels.
+    draw : int
+        Which choice of them.
+    overrides : sequence of str
+        Such as ``"train.steps=500"``.
+    progress : bool
+
+    Returns
+    -------
+    Path
+        The run folder: `encoder/` and `head/` (weights and cards; the head's has the classes in order and the
+        thresholds), `metrics.json`, `predictions.parquet`, `log.csv`, `recipe.yaml`, `run.json` and `last.ckpt`.
+
+    Raises
+    ------
+    RecipeError, ArchiveError, LabelError, CheckpointError, TrainingError
+        As the recipe, the archive, the task, the checkpoint or a state found in `out` demand.
+    """
+    bound = load_recipe(recipe, overrides)
+    if "head" not in bound:
+        raise RecipeError(str(recipe)[:80], "is a recipe for pretraining", "take finetune/default or finetune/scratch")
+    archive = archive if isinstance(archive, Archive) else Archive(archive)
+    out = Path(out)
+    name, classes, found, known = task_labels(task, archive.index)
+    targets = np.where(known[:, None], found, np.nan).astype(np.float32)
+    known &= np.isfinite(targets).any(axis=1)
+    chosen = choose_rows(archive.index, targets, known, (train_folds, val_folds, test_folds), rows)
+    if labels is not None:
+        seed = _SEEDS_APART * draw
+        chosen["train"] = chosen["train"][nested_subsets(targets[chosen["train"]], [labels], seed=seed)[labels]]
+    model, card = _build(bound, archive, checkpoint, len(classes))
+    data = _open(bound, archive, targets, chosen["train"], model)
+    facts = {
+        "archive": archive.fingerprint, "task": name, "classes": list(classes), "labels": labels, "draw": draw,
+        "rows": {key: _fingerprint(value) for key, value in chosen.items()}, "encoder": _weights_of(model),
+    }  # fmt: skip
+    _claim(out, bound, facts)
+    _start(model, bound, data, chosen)
+    outcome = _fit(model, bound, data, chosen["val"], out, progress)
+    pretraining = {"checkpoint": None if checkpoint is None else str(checkpoint), "encoder": facts["encoder"]}
+    _write(out, model, bound, data, chosen, outcome, facts, {**pretraining, "pretrained_on": card})
+    return out
+
+
+def _build(
+    bound: dict[str, Any], archive: Archive, checkpoint: str | Path | None, n_classes: int
+) -> tuple[Supervised, Any]:
+    """Build the model with the encoder of a checkpoint, or an untrained one; and say what it was pretrained on."""
+    import torch
+
+    from ssl_ecg.augment.views import Views, build_chain
+    from ssl_ecg.train.checkpoint import load_encoder
+    from ssl_ecg.train.heads import Head
+    from ssl_ecg.train.losses import LOSSES
+    from ssl_ecg.train.supervised import Supervised
+    from ssl_ecg.train.supervised_data import read_metadata
+
+    pretrained_on = None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(bound["train"]["seed"])
+        if checkpoint is None:
+            encoder = untrained_encoder(bound, archive)
+        else:
+            encoder = load_encoder(checkpoint)
+            encoder.preprocessing.check_archive(archive)  # type: ignore[union-attr, operator]
+            card: dict[str, Any] = encoder.card  # type: ignore[assignment]
+            bound["encoder"], pretrained_on = dict(card["architecture"]), card.get("pretrained_on")
+            bound["data"]["scale"] = encoder.preprocessing.scale  # type: ignore[union-attr]
+        head = Head(int(encoder.dim), n_classes, **bound["head"])  # type: ignore[arg-type]
+        options = dict(bound["views"])
+        chain = build_chain(options.pop("transforms"), fs=archive.fs, leads=archive.leads)
+        plain = not len(chain.transforms) and options.get("crop") is None
+        views = None if plain else Views(list(chain.transforms), n_views=1, **options)  # type: ignore[arg-type]
+        loss = dict(bound["loss"])
+        criterion = LOSSES[loss.pop("name")](**loss)
+        metadata = torch.from_numpy(read_metadata(archive))
+        return Supervised(encoder, head, criterion, views=views, metadata=metadata), pretrained_on
+
+
+def _open(
+    bound: Mapping[str, Any],
+    archive: Archive,
+    targets: NDArray[np.float32],
+    train: NDArray[np.int64],
+    model: Supervised,
+) -> LabelledData:
+    """Open the strips, and tell the loss how common the classes are among the training records."""
+    import torch
+
+    from ssl_ecg.train.supervised_data import open_labelled
+
+    data = open_labelled(archive, targets, train, **bound["data"])
+    labels = targets[data.train.record_rows]
+    positive, negative = (torch.from_numpy(np.nansum(part, axis=0)) for part in (labels, 1 - labels))
+    model.criterion.set_priors(positive, negative)
+    return data
+
+
+def _start(model: Supervised, bound: Mapping[str, Any], data: LabelledData, chosen: Rows) -> None:
+    """Standardise what the head sees, and begin with a linear probe if the recipe says so."""
+    from ssl_ecg.train.evaluation import embed_windows, fit_probe
+
+    if bound["head"]["start"] == "probe":
+        model.head.start_from(fit_probe(model, data, chosen["val"]))
+    elif bound["train"]["norms"] == "fixed":  # elsewhere the embedding is not yet what it will be
+        model.head.standardise(embed_windows(model, data.windows(np.unique(data.train.record_rows))))
+
+
+def _fit(
+    model: Supervised, bound: Mapping[str, Any], data: LabelledData, val: NDArray[np.int64], out: Path, progress: bool
+) -> Outcome:
+    from ssl_ecg.train.evaluation import validation_auroc
+    from ssl_ecg.train.supervised_fit import fit_supervised
+
+    windows, truth = data.windows(val), data.targets[val]
+
+    def validate(judged: Supervised) -> float:
+        return validation_auroc(judged, windows, truth)
+
+    return fit_supervised(model, data.train, out, validate, progress=progress, **bound["train"])
+
+
+def _write(
+    out: Path,
+    model: Supervised,
+    bound: Mapping[str, Any],
+    data: LabelledData,
+    chosen: Rows,
+    outcome: Outcome,
+    facts: Mapping[str, Any],
+    origin: Mapping[str, Any],
+) -> None:
+    """Choose thresholds on validation, measure, and write the classifier with its figures."""
+    import pandas as pd
+
+    from ssl_ecg.train.checkpoint import save_encoder
+    from ssl_ecg.train.classifier import save_head
+    from ssl_ecg.train.evaluation import judge, predict_proba
+
+    classes, tables = tuple(facts["classes"]), []
+    proba = {name: predict_proba(model, data.windows(rows)) for name, rows in chosen.items() if name != "train"}
+    thresholds = best_f1_thresholds(data.targets[chosen["val"]], proba["val"])
+    metrics = {name: judge(data.targets[chosen[name]], p, thresholds, classes) for name, p in proba.items()}
+    for name, p in proba.items():
+        rows = chosen[name]
+        table = data.archive.index.iloc[rows][["record_id", "corpus", "patient_id", "fold"]].reset_index(drop=True)
+        blocks: dict[str, NDArray[Any]] = {"true": data.targets[rows], "proba": p}
+        more = {f"{kind}_{c}": block[:, k] for kind, block in blocks.items() for k, c in enumerate(classes)}
+        tables.append(table.assign(row=rows, set=name, **more))
+    predictions = pd.concat(tables, ignore_index=True)
+    card = {
+        "classes": classes, "thresholds": thresholds, "task": facts["task"],
+        "windows": {"seconds": data.test_seconds, "stride": data.test_stride},
+        "validation": metrics["val"]["macro"], "finetuned_on": dict(facts), **origin,
+    }  # fmt: skip
+    about: dict[str, Any] = {"recipe": dict(bound), "finetuned_on": dict(facts), **origin, "versions": versions()}
+    save_encoder(model.encoder, out / "encoder", architecture=bound["encoder"], card=about)
+    save_head(model.head, out / "head", arguments=bound["head"], card=card)
+    write_whole(out / "predictions.parquet", lambda file: predictions.to_parquet(file, index=False))
+    content = {
+        **facts, **origin, "seed": bound["train"]["seed"], "mode": bound["train"]["mode"],
+        "records": {name: len(rows) for name, rows in chosen.items()}, "n_trained_on": len(data.train),
+        "thresholds": dict(zip(classes, thresholds.tolist(), strict=True)), "training": asdict(outcome),
+        **{"validation" if name == "val" else name: value for name, value in metrics.items()},
+        "versions": versions(),
+    }  # fmt: skip
+    write_json(out / "metrics.json", content)
+
+
+def _claim(out: Path, recipe: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    """Take a run folder, or make sure that the run in it is this one.
+
+    Raises
+    ------
+    CheckpointError
+        If it is another one.
+    """
+    text, file, note = dump_recipe(recipe), out / "recipe.yaml", out / "run.json"
+    remedy = "choose another --out, or repeat the recipe, records and checkpoint of this run"
+    if any((out / name).exists() for name in ("last.ckpt", "encoder")):
+        try:
+            same = file.read_text(encoding="utf-8") == text
+            known = json.loads(note.read_text(encoding="utf-8"))["facts"] == json.loads(json.dumps(facts))
+        except (OSError, ValueError, KeyError, TypeError):
+            raise CheckpointError(str(out), "holds a run of unknown origin", remedy) from None
+        if not same or not known:
+            problem = "holds a run of another recipe" if not same else "holds a run on other records or weights"
+            raise CheckpointError(str(out), problem, remedy)
+        return
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(str(out), f"cannot be made ({error.strerror})", "choose another --out") from None
+    write_json(note, {"facts": facts, "versions": versions()})
+    write_whole(file, lambda f: f.write(text.encode()))
+
+
+def _fingerprint(rows: NDArray[np.int64]) -> str:
+    return hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()
+
+
+def _weights_of(model: Supervised) -> str:
+    from ssl_ecg.embedding import weights_fingerprint
+
+    return weights_fingerprint(model.encoder)

@@ -1,0 +1,103 @@
+"""Classifiers on disk: the checkpoint of the encoder, and beside it the head with its classes and thresholds."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from ssl_ecg._version import __version__
+from ssl_ecg.data.archive import Archive
+from ssl_ecg.errors import CheckpointError
+from ssl_ecg.files import write_json
+from ssl_ecg.train.checkpoint import load_encoder
+from ssl_ecg.train.heads import Head
+from ssl_ecg.train.losses import BCE
+from ssl_ecg.train.supervised import Supervised
+from ssl_ecg.train.supervised_data import read_metadata
+
+FORMAT = 1
+WEIGHTS = "head.safetensors"
+CARD = "card.json"
+
+
+def save_head(head: Head, folder: str | Path, *, arguments: Mapping[str, Any], card: Mapping[str, Any]) -> Path:
+    """Write a head's weights and card.
+
+    Parameters
+    ----------
+    head : Head
+    folder : path
+    arguments : mapping
+        Keyword arguments of `Head`.
+    card : mapping
+        Must have "classes" (in the order of the logits) and "thresholds"; the rest is for the reader.
+
+    Raises
+    ------
+    CheckpointError
+        If the folder cannot be written.
+    """
+    folder = Path(folder)
+    part = folder / (WEIGHTS + ".part")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file({name: value.detach().cpu().contiguous() for name, value in head.state_dict().items()}, part)
+        part.chmod(0o644)
+        os.replace(part, folder / WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(str(folder), f"cannot be written ({reason})", "free space") from error
+    write_json(folder / CARD, {"format": FORMAT, "ssl_ecg": __version__, "head": dict(arguments), **card})
+    return folder
+
+
+def load_classifier(run: str | Path, archive: Archive | None = None) -> tuple[Supervised, dict[str, Any]]:
+    """Load what `finetune` has left.
+
+    Parameters
+    ----------
+    run : path
+        Its run folder.
+    archive : Archive, optional
+        The records to be classified: checked against the encoder, and their age and sex are read.
+
+    Returns
+    -------
+    model : Supervised
+        In evaluation mode; see `ssl_ecg.train.evaluation.predict_proba`.
+    card : dict
+        With "classes", "thresholds" and "windows" (seconds and stride).
+
+    Raises
+    ------
+    CheckpointError
+        If it is missing, damaged, of a later version, or does not fit the archive.
+    """
+    run = Path(run)
+    encoder, folder = load_encoder(run), run / "head"
+    try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        if card["format"] > FORMAT:
+            raise CheckpointError(str(folder), f"has format {card['format']}", "upgrade ssl_ecg")
+        head = Head(encoder.dim, len(card["classes"]), **card["head"])  # type: ignore[arg-type]
+        head.load_state_dict(load_file(folder / WEIGHTS))
+    except CheckpointError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        problem = f"holds no head, or a damaged one ({str(error).splitlines()[0][:200]})"
+        raise CheckpointError(str(folder), problem, "give the run folder of a finished fine-tuning") from None
+    metadata = None
+    if archive is not None:
+        encoder.preprocessing.check_archive(archive)  # type: ignore[union-attr, operator]
+        metadata = torch.from_numpy(read_metadata(archive))
+    return Supervised(encoder, head, BCE(), metadata=metadata).eval(), card

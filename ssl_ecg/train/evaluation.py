@@ -1,0 +1,95 @@
+"""What a classifier says of records, and how well: averaged windows, thresholds, metrics."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ssl_ecg.data.strips import Strips
+from ssl_ecg.evaluate.metrics import UndefinedClassWarning, auroc, average_precision, f1, macro, precision, recall
+from ssl_ecg.linear_probe import LinearProbe
+from ssl_ecg.train.supervised import Supervised
+from ssl_ecg.train.supervised_data import LabelledData
+
+FloatArray = NDArray[np.float64]
+_BATCH = 128
+"""Windows at a time."""
+
+
+def predict_proba(model: Supervised, windows: Strips) -> FloatArray:
+    """Give probabilities of records (record, class), averaged over each record's windows.
+
+    Parameters
+    ----------
+    model : Supervised
+        Left in the mode, training or evaluation, in which it was.
+    windows : Strips
+        With the crop "grid"; records come out in the order in which they stand there.
+    """
+    return _averaged(model, windows, "proba")
+
+
+def embed_windows(model: Supervised, windows: Strips) -> FloatArray:
+    """Give what the head standardises (record, feature), averaged over each record's windows."""
+    return _averaged(model, windows, "features")
+
+
+def _averaged(model: Supervised, windows: Strips, what: str) -> FloatArray:
+    """Run all windows in full precision, so that figures are the same on every processor."""
+    device = next(model.head.parameters()).device
+    was_training = model.training
+    model.eval()
+    parts = []
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
+        for items in np.array_split(np.arange(len(windows)), -(-len(windows) // _BATCH)):
+            batch = {name: value.to(device) for name, value in windows.__getitems__(items.tolist()).items()}
+            values = torch.sigmoid(model.embed(batch)[1].double()) if what == "proba" else model.features(batch)
+            parts.append(values.double().cpu().numpy())
+    model.train(was_training)
+    values_of = np.concatenate(parts)
+    first = np.flatnonzero(np.append(True, windows.record_rows[1:] != windows.record_rows[:-1]))
+    total: FloatArray = np.add.reduceat(values_of, first, axis=0)
+    return total / np.diff(np.append(first, len(values_of)))[:, None]
+
+
+def validation_auroc(model: Supervised, windows: Strips, truth: NDArray[np.floating]) -> float:
+    """Give the macro AUROC over the classes that can be judged; NaN where the model gives no numbers."""
+    proba = predict_proba(model, windows)
+    return macro(auroc(truth, proba)).value if np.isfinite(proba).all() else float("nan")
+
+
+def fit_probe(model: Supervised, data: LabelledData, val: NDArray[np.int64]) -> LinearProbe:
+    """Fit a linear probe on the encoder as it is; its strength is the best on validation records."""
+    train = np.unique(data.train.record_rows)
+    z, z_val = (embed_windows(model, data.windows(rows)) for rows in (train, val))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UndefinedClassWarning)  # a rare class says nothing here
+        return LinearProbe().fit(z, data.targets[train], z_val, data.targets[val])
+
+
+def judge(
+    truth: NDArray[np.floating], proba: FloatArray, thresholds: FloatArray, classes: tuple[str, ...]
+) -> dict[str, Any]:
+    """Give the metrics of a set of records, macro and per class; NaN where a class cannot be judged."""
+    decision = proba >= thresholds
+    found = {
+        "auroc": auroc(truth, proba),
+        "average_precision": average_precision(truth, proba),
+        "f1": f1(truth, decision),
+        "precision": precision(truth, decision),
+        "recall": recall(truth, decision),
+    }
+    positives = np.nansum(truth, axis=0)
+    return {
+        "records": len(truth),
+        "macro": {name: macro(values).value for name, values in found.items()},
+        "n_classes_judged": macro(found["auroc"]).defined,
+        "per_class": {
+            name: {"positives": int(positives[k]), **{metric: float(values[k]) for metric, values in found.items()}}
+            for k, name in enumerate(classes)
+        },
+    }

@@ -1,0 +1,173 @@
+"""Losses of multi-label classification; what is unknown is masked, in no way negative."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ssl_ecg.errors import RecipeError
+
+Logits = Float[Tensor, "batch target"]
+Mask = Bool[Tensor, "batch target"]
+_TINY = 1e-12
+"""Floor of an error under a power: below 1 the power has no derivative at 0."""
+
+
+class SupervisedLoss(nn.Module):
+    """Base of the losses: a value for every label, averaged over the known ones."""
+
+    def set_priors(self, positive: Float[Tensor, " target"], negative: Float[Tensor, " target"]) -> None:
+        """Tell the numbers of positive and negative training records of each class."""
+
+    def forward(self, logits: Logits, target: Float[Tensor, "batch target"], mask: Mask) -> Float[Tensor, ""]:
+        """Give the mean over known labels; zero, with a gradient of zero, where none is known.
+
+        Parameters
+        ----------
+        logits : Tensor (batch, target)
+        target : Tensor (batch, target)
+            0 or 1; anything where the mask is False.
+        mask : bool Tensor (batch, target)
+            True where a label is known.
+        """
+        values = self._each(logits.float(), torch.where(mask, target, 0.0))
+        total: Tensor = torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
+        return total
+
+    def _each(self, logits: Tensor, target: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class BCE(SupervisedLoss):
+    """Binary cross-entropy, for every class on its own.
+
+    Parameters
+    ----------
+    smoothing : float in [0, 1)
+        Targets become ``(1 - smoothing) * target + smoothing / 2`` (Szegedy et al. 2016, arXiv 1512.00567,
+        section 7, for two classes).
+
+    Examples
+    --------
+    >>> known = torch.tensor([[True, False]])
+    >>> round(float(BCE()(torch.zeros(1, 2), torch.ones(1, 2), known)), 4)
+    0.6931
+    """
+
+    def __init__(self, *, smoothing: float = 0.0) -> None:
+        super().__init__()
+        if not 0 <= smoothing < 1:
+            raise RecipeError("loss.smoothing", f"is {smoothing}", "give a value from 0 to below 1")
+        self.smoothing = smoothing
+
+    def _each(self, logits: Tensor, target: Tensor) -> Tensor:
+        soft = target * (1 - self.smoothing) + self.smoothing / 2
+        return F.binary_cross_entropy_with_logits(logits, soft, reduction="none")
+
+
+class WeightedBCE(SupervisedLoss):
+    """Binary cross-entropy in which the positives of a rare class weigh more.
+
+    Parameters
+    ----------
+    power : float
+        Positives weigh ``(negatives / positives) ** power``, counted in training: 1 balances every class, 0 is
+        plain cross-entropy.
+    largest : float
+        No weight is beyond this, nor below its inverse.
+    """
+
+    weight: Tensor
+
+    def __init__(self, *, power: float = 1.0, largest: float = 20.0) -> None:
+        super().__init__()
+        if not largest >= 1:
+            raise RecipeError("loss.largest", f"is {largest}", "give 1 or more")
+        self.power = power
+        self.largest = largest
+        self.register_buffer("weight", torch.ones(1))
+
+    def set_priors(self, positive: Float[Tensor, " target"], negative: Float[Tensor, " target"]) -> None:
+        """Set the weights of the positives."""
+        ratio = negative.clamp(min=1) / positive.clamp(min=1)
+        self.weight = (ratio**self.power).clamp(1 / self.largest, self.largest).to(self.weight)
+
+    def _each(self, logits: Tensor, target: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(logits, target, pos_weight=self.weight, reduction="none")
+
+
+class Focal(SupervisedLoss):
+    """Cross-entropy in which what is already right weighs little.
+
+    Parameters
+    ----------
+    alpha : float in [0, 1], optional
+        Weight of positives, and ``1 - alpha`` that of negatives; none unless given.
+    gamma : float >= 0
+        Exponent of the error ``1 - p``.
+
+    References
+    ----------
+    Lin et al. 2017, arXiv 1708.02002, eq. 5.
+    """
+
+    def __init__(self, *, alpha: float | None = None, gamma: float = 2.0) -> None:
+        super().__init__()
+        if gamma < 0 or not (alpha is None or 0 <= alpha <= 1):
+            problem = f"alpha {alpha}, gamma {gamma}"
+            raise RecipeError("loss", problem, "give alpha from 0 to 1 and gamma of 0 or more")
+        self.alpha = alpha
+        self.gamma = gamma
+
+    def _each(self, logits: Tensor, target: Tensor) -> Tensor:
+        entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+        # 1 - p of the true answer, as the sigmoid of the logit against it: exact where p is near 1
+        error = torch.sigmoid(torch.where(target > 0.5, -logits, logits)).clamp(min=_TINY)
+        values = entropy * error**self.gamma
+        if self.alpha is None:
+            return values
+        return values * torch.where(target > 0.5, self.alpha, 1 - self.alpha)
+
+
+class Asymmetric(SupervisedLoss):
+    """Focal loss with its own exponents for positives and negatives, in which easy negatives count nothing.
+
+    Parameters
+    ----------
+    gamma_positive, gamma_negative : float >= 0
+    margin : float in [0, 1)
+        Negatives with a probability below it are left out.
+
+    References
+    ----------
+    Ridnik et al. 2021, arXiv 2009.14119, eq. 7.
+    """
+
+    def __init__(self, *, gamma_positive: float = 0.0, gamma_negative: float = 4.0, margin: float = 0.05) -> None:
+        super().__init__()
+        if min(gamma_positive, gamma_negative) < 0 or not 0 <= margin < 1:
+            problem = f"gamma {gamma_positive} and {gamma_negative}, margin {margin}"
+            raise RecipeError("loss", problem, "give gammas of 0 or more and a margin from 0 to below 1")
+        self.gamma_positive = gamma_positive
+        self.gamma_negative = gamma_negative
+        self.margin = margin
+
+    def _each(self, logits: Tensor, target: Tensor) -> Tensor:
+        miss = torch.sigmoid(-logits).clamp(min=_TINY)
+        positive = -F.logsigmoid(logits) * miss**self.gamma_positive
+        # log(1 - p_m) = log(1 - p + margin) where p is above the margin, and 0 below
+        shifted = (torch.sigmoid(logits) - self.margin).clamp(min=0)
+        negative = -torch.log((miss + self.margin).clamp(max=1)) if self.margin else -F.logsigmoid(-logits)
+        easy = torch.where(shifted > 0, shifted.clamp(min=_TINY) ** self.gamma_negative, 0.0)
+        return torch.where(target > 0.5, positive, negative * (easy if self.gamma_negative else 1.0))
+
+
+LOSSES: dict[str, type[SupervisedLoss]] = {
+    "bce": BCE,
+    "weighted_bce": WeightedBCE,
+    "focal": Focal,
+    "asymmetric": Asymmetric,
+}
+"""The losses by name."""

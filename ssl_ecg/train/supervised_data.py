@@ -1,0 +1,98 @@
+"""The labelled strips of a fine-tuning run: random crops to train on, whole or averaged windows to test on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssl_ecg.data.archive import Archive
+from ssl_ecg.data.strips import Strips
+from ssl_ecg.errors import LabelError
+from ssl_ecg.preprocessing import Scale
+
+
+@dataclass(frozen=True)
+class LabelledData:
+    """Strips of labelled records.
+
+    Attributes
+    ----------
+    archive : Archive
+    targets : float32 array (row, target)
+        NaN where unknown.
+    train : Strips
+        Random crops.
+    test_seconds, test_stride : float
+        Windows of records to be classified, and the distance between them [s].
+    """
+
+    archive: Archive
+    targets: NDArray[np.float32]
+    train: Strips
+    test_seconds: float
+    test_stride: float
+
+    def windows(self, rows: Sequence[int] | NDArray[np.integer]) -> Strips:
+        """Open the windows of records, to be averaged."""
+        return Strips(
+            self.archive, self.test_seconds, rows=rows, crop="grid", stride=self.test_stride, targets=self.targets
+        )
+
+
+def open_labelled(
+    archive: Archive,
+    targets: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    *,
+    seconds: float = 10.0,
+    test_seconds: float | None = None,
+    test_stride: float | None = None,
+    scale: Scale = "none",
+    exclude_quality: Sequence[str] = ("nan", "amplitude"),
+) -> LabelledData:
+    """Open the strips of a fine-tuning run.
+
+    Parameters
+    ----------
+    archive : Archive
+    targets : float32 array (row, target)
+        Labels of every row of the archive; NaN where unknown.
+    rows : int64 array
+        Training records.
+    seconds : float
+        Length of a training strip [s]; longer records give a random crop each time.
+    test_seconds : float, optional
+        Length of the windows over which a record's probabilities are averaged [s]; as in training unless given.
+    test_stride : float, optional
+        Distance between the windows [s]; half a window unless given.
+    scale : {"none", "record", "lead"}
+        How strips are scaled, where an encoder is trained from scratch; see `Preprocessing`. That of a checkpoint
+        comes with it.
+    exclude_quality : sequence of str
+        Leave out training records with any of these quality flags. Validation and test records all count.
+
+    Raises
+    ------
+    LabelError
+        If no training record is left.
+    """
+    bad = set(exclude_quality)
+    quality = archive.index["quality"].iloc[rows]
+    kept = rows[[bad.isdisjoint(flag.split(":")[0] for flag in flags) for flags in quality]]
+    if not len(kept):
+        problem = f"none of {len(rows)} labelled training records is left"
+        raise LabelError("data.exclude_quality", problem, "loosen it, or prepare other records")
+    window = seconds if test_seconds is None else test_seconds
+    stride = window / 2 if test_stride is None else test_stride
+    return LabelledData(archive, targets, Strips(archive, seconds, rows=kept, targets=targets), window, stride)
+
+
+def read_metadata(archive: Archive) -> NDArray[np.float32]:
+    """Give age [years] and sex (1 male, 0 female) of every record, NaN where missing; float32 (record, 2)."""
+    table = archive.table(["age", "sex"]).to_pandas()
+    sex = table["sex"].map({"male": 1.0, "female": 0.0})
+    columns = [table["age"].to_numpy(np.float32, na_value=np.nan), sex.to_numpy(np.float32, na_value=np.nan)]
+    return np.stack(columns, axis=1)

@@ -1,0 +1,267 @@
+"""Runs a supervised model over labelled strips with Lightning's Trainer; exact resume, best weights kept."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ssl_ecg.data.strips import Strips
+from ssl_ecg.errors import CheckpointError
+from ssl_ecg.train.precision import Precision
+from ssl_ecg.train.state import load_state
+from ssl_ecg.train.supervised import Mode, Norms, Supervised
+from ssl_ecg.train.supervised_plan import Plan, Schedule
+
+STATE = "last.ckpt"
+_BLENDS = (0.25, 0.5, 0.75)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a run.
+
+    Attributes
+    ----------
+    best_step : int
+        The step whose weights were kept; 0: those at the start.
+    start_auroc, best_auroc : float
+        On validation.
+    blend : float
+        Share of the trained weights in those that were kept; the rest are the weights at the start.
+    steps : int
+        Steps done in all.
+    seconds : float
+        Time spent in training and validation.
+    """
+
+    best_step: int
+    start_auroc: float
+    best_auroc: float
+    blend: float
+    steps: int
+    seconds: float
+
+
+def fit_supervised(
+    model: Supervised,
+    strips: Strips,
+    out: str | Path,
+    validate: Callable[[Supervised], float],
+    *,
+    steps: int = 300,
+    batch_size: int = 64,
+    lr: float = 1e-3,
+    encoder_lr: float = 1.0,
+    layer_decay: float = 0.7,
+    weight_decay: float = 1e-2,
+    schedule: Schedule = "cosine",
+    warmup: float = 0.05,
+    linear_share: float = 0.1,
+    clip: float = 1.0,
+    mode: Mode = "full",
+    norms: Norms = "batch",
+    ema: float = 0.0,
+    blend: bool = False,
+    patience: int = 0,
+    plateau_patience: int = 3,
+    plateau_factor: float = 0.3,
+    validate_every: int = 25,
+    checkpoint_every: int = 100,
+    precision: Precision = "auto",
+    seed: int = 0,
+    workers: int = 0,
+    progress: bool = True,
+) -> Outcome:
+    """Train on labels, and keep the weights that were best on validation; go on from the folder's last state.
+
+    Parameters
+    ----------
+    model : Supervised
+        Changed in place; at the end it holds the weights to keep.
+    strips : Strips
+        With targets.
+    out : path
+        Run folder: `log.csv` and `last.ckpt` are written there.
+    validate : callable
+        Model -> macro AUROC on validation.
+    steps : int
+        Batches in all; small sets are passed over as often as it takes.
+    batch_size : int
+        At most as many as there are strips.
+    lr : float
+        Peak learning rate of AdamW, for the head.
+    encoder_lr : float
+        That of the encoder's last layers, as a factor of `lr`.
+    layer_decay : float
+        Factor of the rate from each unit of the encoder to the one before it, in "layerwise" and
+        "linear_then_full".
+    weight_decay : float
+        Of matrices; biases and norms have none.
+    schedule : {"cosine", "plateau"}
+        Cosine to zero, or lower by `plateau_factor` whenever validation has not improved for more than
+        `plateau_patience` looks.
+    warmup : float
+        Share of the steps.
+    linear_share : float
+        Share of the steps in which "linear_then_full" trains the head alone.
+    clip : float
+        Largest norm of the gradient.
+    mode : {"frozen", "linear_then_full", "layerwise", "full"}
+        What learns: the head alone; the head first and then all; all, more slowly towards the input; all alike.
+    norms : {"fixed", "batch"}
+        Whether batch normalisation keeps the statistics of pretraining or takes those of the batch.
+    ema : float
+        Decay of the moving average of the weights, which is then validated and kept; 0: none.
+    blend : bool
+        At the end, move the weights back towards those at the start as far as validation says (one of four steps).
+    patience : int
+        Stop after so many looks at validation without improvement; 0: never.
+    plateau_patience : int
+    plateau_factor : float
+    validate_every, checkpoint_every : int
+        Steps between looks at validation, and between saved states.
+    precision : {"auto", "float32", "bfloat16"}
+        Of the encoder in training; validation is in float32.
+    seed : int
+        Of weights, batches, crops and augmentation.
+    workers : int
+        Loader processes.
+    progress : bool
+
+    Raises
+    ------
+    RecipeError
+        If a parameter is out of range.
+    CheckpointError
+        If the saved state is damaged or belongs to another model, or the folder cannot be written.
+    TrainingError
+        If the loss is not finite.
+
+    References
+    ----------
+    Kumar et al. 2022, arXiv 2202.10054 ("linear_then_full"); Wortsman et al. 2022, arXiv 2109.01903 (`blend`);
+    Polyak and Juditsky 1992, doi 10.1137/0330046 (`ema`).
+    """
+    plan = Plan(
+        steps=steps, batch_size=min(batch_size, len(strips)), lr=lr, encoder_lr=encoder_lr, layer_decay=layer_decay,
+        weight_decay=weight_decay, schedule=schedule, warmup=warmup, linear_share=linear_share, clip=clip, mode=mode,
+        norms=norms, ema=ema, patience=patience, plateau_patience=plateau_patience, plateau_factor=plateau_factor,
+        validate_every=validate_every, checkpoint_every=checkpoint_every, precision=precision, seed=seed,
+        workers=workers,
+    )  # fmt: skip
+    out = Path(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(str(out), f"cannot be made ({error.strerror})", "choose another --out") from None
+    start, start_auroc = model.weights(), validate(model)
+    state = out / STATE
+    watch = _saved_watch(state) if state.is_file() else {}
+    if not watch.get("finished"):
+        _train(model, strips, out, plan, validate, resume=bool(watch), progress=progress)
+        watch = _saved_watch(state)
+    try:
+        kept, auroc, share = watch["best_weights"], float(watch["best"]), 1.0
+        model.set_weights(kept)
+        if blend and watch["best_step"]:
+            kept, auroc, share = _blend(model, start, kept, auroc, validate)
+        model.set_weights(kept)
+    except RuntimeError:
+        raise _of_another_model(state) from None
+    model.frozen = model.fixed_norms = False
+    model.eval()
+    return Outcome(int(watch["best_step"]), start_auroc, auroc, share, int(watch["step"]), float(watch["seconds"]))
+
+
+def _train(
+    model: Supervised,
+    strips: Strips,
+    out: Path,
+    plan: Plan,
+    validate: Callable[[Supervised], float],
+    *,
+    resume: bool,
+    progress: bool,
+) -> None:
+    """Run Lightning to the end of the run."""
+    import pytorch_lightning as pl
+    from pytorch_lightning.callbacks import TQDMProgressBar
+    from torch.utils.data import DataLoader
+
+    from ssl_ecg.train.callbacks import StateSaver
+    from ssl_ecg.train.stream import BatchStream
+    from ssl_ecg.train.supervised_module import SupervisedModule, Watch
+    from ssl_ecg.train.trainer import lightning_precision, quiet_lightning
+
+    quiet_lightning()
+    for text in ("in eval mode at the start of training", "resuming from a checkpoint that ended before"):
+        warnings.filterwarnings("ignore", message=f".*{text}.*")  # every step sets the mode; the stream can be resumed
+    state = out / STATE
+    begin = int(load_state(state)["global_step"]) if resume else 0
+    saver = StateSaver(state, every=plan.checkpoint_every)
+    callbacks: list[Any] = [Watch(out / "log.csv", validate, plan, saver), saver]
+    if progress:
+        callbacks.append(TQDMProgressBar(refresh_rate=10))
+    trainer = pl.Trainer(
+        max_steps=plan.steps, max_epochs=-1, accelerator="auto", devices=1,
+        precision=lightning_precision(plan.precision), gradient_clip_val=plan.clip, logger=False,
+        enable_checkpointing=False, enable_model_summary=False, enable_progress_bar=progress,
+        default_root_dir=out, callbacks=callbacks,
+    )  # fmt: skip
+    stream = BatchStream(strips, batch_size=plan.batch_size, seed=plan.seed, steps=plan.steps, start=begin)
+    loader = DataLoader(stream, batch_size=None, num_workers=plan.workers)
+    try:
+        trainer.fit(SupervisedModule(model, plan), loader, ckpt_path=state if resume else None, weights_only=True)
+    except SystemExit:
+        raise KeyboardInterrupt from None  # what Lightning makes of Ctrl-C
+    except RuntimeError as error:
+        if "state_dict" in str(error):
+            raise _of_another_model(state) from None
+        raise
+
+
+def _saved_watch(state: Path) -> dict[str, Any]:
+    """Read what the watch has saved.
+
+    Raises
+    ------
+    CheckpointError
+        If the state is damaged or comes from another kind of run.
+    """
+    loaded = load_state(state)
+    try:
+        return {**loaded["callbacks"]["watch"], "step": loaded["global_step"]}
+    except (KeyError, TypeError):
+        raise _of_another_model(state) from None
+
+
+def _of_another_model(state: Path) -> CheckpointError:
+    remedy = "choose another --out, or finish this run with the recipe it was started with"
+    return CheckpointError(str(state), "was saved by a run with another model", remedy)
+
+
+def _blend(
+    model: Supervised,
+    start: dict[str, Tensor],
+    best: dict[str, Tensor],
+    auroc: float,
+    validate: Callable[[Supervised], float],
+) -> tuple[dict[str, Tensor], float, float]:
+    """Try weights between the start and the best; give those that validation prefers, its AUROC, and the share."""
+    kept, share = best, 1.0
+    for candidate in _BLENDS:
+        mixed = {
+            name: torch.lerp(start[name], value, candidate) if value.is_floating_point() else value
+            for name, value in best.items()
+        }
+        model.set_weights(mixed)
+        value = validate(model)
+        if value > auroc:
+            kept, auroc, share = mixed, value, candidate
+    return kept, auroc, share
