@@ -1,0 +1,144 @@
+"""Works through the cells of the comparison: pretrain, embed, probe, fine-tune; each cell once, whole or not at all.
+
+Several processes may share the work (each takes the next cell that nobody holds); run it again to go on after an
+interruption. The protocol is in README.md beside this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+from protocol import ROTATIONS, Rotation, archives, probe_scores, rotation
+
+from ssl_ecg import Archive, embed, load_encoder, pretrain
+from ssl_ecg.files import write_json
+from ssl_ecg.finetuning import finetune
+from ssl_ecg.pretraining import random_encoder, versions
+from ssl_ecg.recipes import load_recipe
+from ssl_ecg.tasks import get_task
+from ssl_ecg.train.monitor import effective_rank, normalised_std
+
+HERE = Path(__file__).parent
+
+
+@contextmanager
+def held(path: Path) -> Iterator[bool]:
+    """Try to hold a cell for this process; the lock goes with the process."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def encoder_run(cell: dict[str, Any], r: Rotation, seed: int, everything: Archive, runs: Path) -> tuple[Path, float]:
+    """Pretrain, or find the finished run; give its folder and how long it took [s]."""
+    run = runs / f"{cell['name']}-{r.name}-{seed}"
+    overrides = [*cell.get("set", ()), f"train.seed={seed}", f"data.folds={r.seen_folds}"]
+    started = time.perf_counter()
+    pretrain(cell["recipe"], everything, run, overrides=overrides, progress=False)
+    took = run / "seconds.json"
+    if not took.exists():
+        write_json(took, {"seconds": time.perf_counter() - started})
+    return run, float(json.loads(took.read_text())["seconds"])
+
+
+def probed(cell: dict[str, Any], r: Rotation, seed: int, labelled: Archive, everything: Archive, options: Any) -> Any:
+    """Scores and facts of a cell whose frozen encoder is probed."""
+    facts: dict[str, Any] = {}
+    if cell["kind"] == "untrained":
+        overrides = [*cell.get("set", ()), f"data.folds={r.seen_folds}"]
+        encoder = random_encoder(load_recipe(cell["recipe"], overrides), everything, seed=seed)
+    else:
+        run, facts["seconds"] = encoder_run(cell, r, seed, everything, options.work / "runs")
+        encoder = load_encoder(run)
+    z = embed(encoder, labelled).vectors
+    facts |= {
+        "parameters": sum(p.numel() for p in encoder.parameters()),
+        "dim": int(encoder.dim),
+        "effective_rank": effective_rank(torch.from_numpy(z[r.train])),
+        "std": normalised_std(torch.from_numpy(z[r.train])),
+    }
+    return probe_scores(z, r, cell.get("draws", options.draws)), facts
+
+
+def finetuned(
+    cell: dict[str, Any], r: Rotation, seed: int, labelled: Archive, everything: Archive, options: Any
+) -> Any:
+    """Scores and facts of a cell whose encoder is trained with the labels, from a checkpoint or from scratch."""
+    checkpoint, facts = None, {}
+    if "pretrained" in cell:
+        source = next(c for c in cells(options.cells) if c["name"] == cell["pretrained"])
+        checkpoint, facts["pretraining_seconds"] = encoder_run(source, r, seed, everything, options.work / "runs")
+    scores: dict[str, list[np.ndarray]] = {}
+    started = time.perf_counter()
+    for size, draws in cell["sizes"].items():
+        for draw in range(draws):
+            out = options.work / "finetuned" / f"{cell['name']}-{r.name}-{seed}-{size}-{draw}"
+            rows = {"train": r.subsets(draw)[size], "val": r.val, "test": r.test}
+            overrides = [*cell.get("set", ()), f"train.seed={seed}"]
+            finetune(
+                cell["recipe"], labelled, out, checkpoint=checkpoint, rows=rows, overrides=overrides, progress=False
+            )
+            table = pd.read_parquet(out / "predictions.parquet").set_index("row").loc[r.test]
+            found = table[[f"proba_{c}" for c in get_task("superclass").classes]].to_numpy(np.float32)
+            scores.setdefault(f"finetuned/{size}", []).append(found)
+    return {name: np.stack(values) for name, values in scores.items()}, facts | {
+        "seconds": time.perf_counter() - started
+    }
+
+
+def cells(path: Path) -> list[dict[str, Any]]:
+    """Read the cells; a cell has name, kind, recipe and perhaps set, seeds, draws, sizes, pretrained."""
+    return [{"kind": "pretrained", **cell} for cell in yaml.safe_load(path.read_text())["cells"]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder with ptbxl, ptbxl_zscored, cinc2011, cinc2021")
+    parser.add_argument("--work", type=Path, required=True, help="folder for archives, runs and scores")
+    parser.add_argument("--cells", type=Path, default=HERE / "cells.yaml")
+    parser.add_argument("--only", nargs="+", help="names of cells")
+    parser.add_argument("--seeds", type=int, nargs="+", help="instead of those of the cells")
+    parser.add_argument("--rotations", nargs="+", default=list(ROTATIONS), choices=list(ROTATIONS))
+    parser.add_argument("--draws", type=int, default=10)
+    options = parser.parse_args()
+
+    labelled, everything = archives(options.data, options.work)
+    cut = {name: rotation(labelled, name) for name in options.rotations}
+    chosen = [c for c in cells(options.cells) if not options.only or c["name"] in options.only]
+    for seed in sorted({seed for cell in chosen for seed in options.seeds or cell["seeds"]}):
+        for cell in chosen:
+            for name, r in cut.items():
+                out = options.work / "scores" / f"{cell['name']}-{name}-{seed}.npz"
+                if out.exists() or seed not in (options.seeds or cell["seeds"]):
+                    continue
+                with held(out.with_suffix(".lock")) as mine:
+                    if not mine or out.exists():
+                        continue
+                    work = finetuned if cell["kind"] == "finetuned" else probed
+                    scores, facts = work(cell, r, seed, labelled, everything, options)
+                    write_json(out.with_suffix(".json"), {"cell": cell, "versions": versions(), **facts})
+                    part = out.with_suffix(".part.npz")
+                    np.savez(part, **scores)
+                    os.replace(part, out)
+                    print(f"{cell['name']} rotation {name} seed {seed}: {facts}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

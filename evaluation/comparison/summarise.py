@@ -1,0 +1,153 @@
+"""Makes results.json and table.md out of the scores of the cells."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from protocol import ROTATIONS, archives, rotation
+
+from ssl_ecg.evaluate.bootstrap import bootstrap_intervals, paired_difference
+from ssl_ecg.evaluate.metrics import macro_auroc
+from ssl_ecg.files import write_json
+
+HERE = Path(__file__).parent
+COLLAPSED = 0.6
+"""Macro AUROC below which a probe or fine-tuning counts as collapsed."""
+
+
+def load(work: Path) -> dict[str, dict[tuple[str, int], tuple[dict[str, np.ndarray], dict[str, Any]]]]:
+    """Cell -> (rotation, seed) -> scores and facts."""
+    found: dict[str, Any] = {}
+    for path in sorted((work / "scores").glob("*.npz")):
+        if path.name.endswith(".part.npz"):
+            continue
+        facts = json.loads(path.with_suffix(".json").read_text())
+        cell, _, rest = path.stem.partition("-" + next(n for n in ROTATIONS if f"-{n}-" in path.stem) + "-")
+        name = path.stem[len(cell) + 1 : -len(rest) - 1]
+        with np.load(path) as scores:
+            found.setdefault(cell, {})[name, int(rest)] = ({k: scores[k] for k in scores.files}, facts)
+    return found
+
+
+class Judge:
+    """Macro AUROC, mean of the rotations, with intervals over patients within each."""
+
+    def __init__(self, cuts: dict[str, Any], n_resamples: int) -> None:
+        self.cuts = cuts
+        self.truth = np.concatenate([r.labels[r.test] for r in cuts.values()])
+        self.options = {
+            "groups": np.concatenate([r.patients[r.test] for r in cuts.values()]),
+            "parts": np.concatenate([np.full(len(r.test), name) for name, r in cuts.items()]),
+            "n_resamples": n_resamples,
+        }
+
+    def joined(self, runs: dict[Any, Any], key: str, seeds: list[int]) -> np.ndarray:
+        """Scores (seed and draw, record, class) with the test records of all rotations one after the other."""
+        return np.concatenate(
+            [np.concatenate([runs[name, seed][0][key] for name in self.cuts], axis=1) for seed in seeds]
+        )
+
+    def interval(self, scores: np.ndarray) -> dict[str, Any]:
+        """Value and 95 % interval."""
+        return bootstrap_intervals(self.truth, scores, **self.options)[0].to_dict()
+
+    def difference(self, a: np.ndarray, b: np.ndarray) -> dict[str, Any]:
+        """Paired difference and 95 % interval."""
+        return paired_difference(self.truth, a, b, **self.options).to_dict()
+
+
+def seeds_of(runs: dict[Any, Any], cuts: dict[str, Any]) -> list[int]:
+    """Seeds for which every rotation is there."""
+    return sorted({s for _, s in runs if all((name, s) in runs for name in cuts)})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=HERE / "results.json")
+    parser.add_argument("--resamples", type=int, default=1000)
+    options = parser.parse_args()
+    labelled, everything = archives(options.data, options.work)
+    cuts = {name: rotation(labelled, name) for name in ROTATIONS}
+    judge, found = Judge(cuts, options.resamples), load(options.work)
+    table = {}
+    for cell, runs in found.items():
+        seeds = seeds_of(runs, cuts)
+        if not seeds:
+            continue
+        keys = list(runs[next(iter(cuts)), seeds[0]][0])
+        facts = [runs[name, seed][1] for name in cuts for seed in seeds]
+        table[cell] = {
+            "cell": facts[0]["cell"],
+            "seeds": seeds,
+            **{k: float(np.mean([f[k] for f in facts])) for k in ("seconds", "effective_rank", "std") if k in facts[0]},
+            **{k: facts[0][k] for k in ("parameters", "dim") if k in facts[0]},
+            "auroc": {key: judge.interval(judge.joined(runs, key, seeds)) for key in keys},
+            "by_rotation": {
+                key: {
+                    name: [
+                        float(np.mean([macro_auroc(r.labels[r.test], s) for s in runs[name, seed][0][key]]))
+                        for seed in seeds
+                    ]
+                    for name, r in cuts.items()
+                }
+                for key in keys
+            },
+            "collapsed": {key: collapsed(runs, cuts, seeds, key) for key in keys},
+        }
+        print(cell, {key: round(v["value"], 4) for key, v in table[cell]["auroc"].items()}, flush=True)
+    write_json(
+        options.out,
+        {
+            "protocol": "macro AUROC of five superclasses, mean of the three rotations, 95 % bootstrap over patients",
+            "cells": table,
+            "differences": differences(judge, found, table, cuts),
+            "collapse_is_below": COLLAPSED,
+            "archives": {"labelled": labelled.fingerprint, "pretraining": everything.fingerprint},
+            "versions": facts[0]["versions"],
+            "hardware": f"{processor()}, {os.cpu_count()} cores, one thread a run",
+        },
+    )
+
+
+def collapsed(runs: dict[Any, Any], cuts: dict[str, Any], seeds: list[int], key: str) -> str:
+    """Count the runs below COLLAPSED."""
+    values = [
+        macro_auroc(r.labels[r.test], s) for name, r in cuts.items() for seed in seeds for s in runs[name, seed][0][key]
+    ]
+    return f"{sum(v < COLLAPSED for v in values)} of {len(values)}"
+
+
+def differences(judge: Judge, found: dict[str, Any], table: dict[str, Any], cuts: dict[str, Any]) -> dict[str, Any]:
+    """Each cell against its references, over the seeds that both have."""
+    out: dict[str, Any] = {}
+    for cell, entry in table.items():
+        for other in entry["cell"].get("against", ()):
+            other_cell, _, kind = other.partition("/")
+            if other_cell not in table:
+                continue
+            for key in entry["auroc"]:
+                theirs = f"{kind or key.split('/')[0]}/{key.split('/')[1]}"
+                seeds = sorted({*entry["seeds"]} & {*table[other_cell]["seeds"]})
+                if theirs not in table[other_cell]["auroc"] or not seeds:
+                    continue
+                a, b = judge.joined(found[cell], key, seeds), judge.joined(found[other_cell], theirs, seeds)
+                value = judge.difference(a, b)
+                out.setdefault(cell, {})[f"{key} - {other_cell} {theirs}"] = {**value, "seeds": seeds}
+    return out
+
+
+def processor() -> str:
+    """Name the processor."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+if __name__ == "__main__":
+    main()
