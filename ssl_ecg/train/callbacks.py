@@ -16,7 +16,9 @@ import torch
 from torch import Tensor
 
 from ssl_ecg.errors import CheckpointError
+from ssl_ecg.methods.base import encode, released_encoder
 from ssl_ecg.train.monitor import COLUMNS, Probe, effective_rank, normalised_std, read_log
+from ssl_ecg.train.settle import FixedStrips
 
 
 class CollapseMonitor(pl.Callback):
@@ -26,7 +28,7 @@ class CollapseMonitor(pl.Callback):
 
     Parameters
     ----------
-    strips : Tensor (strip, lead, time)
+    strips : FixedStrips
         Clean strips, already scaled.
     every : int
         Steps between two looks.
@@ -34,7 +36,7 @@ class CollapseMonitor(pl.Callback):
         Encoder -> macro AUROC of a probe on labelled records.
     """
 
-    def __init__(self, strips: Tensor, *, every: int, probe: Probe | None = None) -> None:
+    def __init__(self, strips: FixedStrips, *, every: int, probe: Probe | None = None) -> None:
         self.strips = strips
         self.every = every
         self.probe = probe
@@ -47,11 +49,11 @@ class CollapseMonitor(pl.Callback):
         step = trainer.global_step
         if (step % self.every and step != trainer.max_steps) or not trainer.is_global_zero:
             return
-        encoder: torch.nn.Module = pl_module.method.encoder
+        encoder = released_encoder(pl_module.method)
         was_training = encoder.training
         encoder.eval()
         with torch.inference_mode():
-            z = encoder(self.strips.to(pl_module.device)).float().cpu()
+            z = encode(encoder, *self.strips.to(pl_module.device)).cpu()
         self.latest = {"rank": effective_rank(z), "std": normalised_std(z)}
         if self.probe is not None:
             self.latest["probe_auroc"] = self.probe(encoder)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
+from ssl_ecg.augment.views import where_padded
 from ssl_ecg.data.strips import Strips
+from ssl_ecg.methods.base import encode
 from ssl_ecg.preprocessing import Preprocessing
 from ssl_ecg.scaling import scale_strips
 
@@ -13,17 +17,29 @@ _FIXED = 512
 """Number of the fixed strips."""
 
 
-def fixed_strips(strips: Strips, preprocessing: Preprocessing) -> Tensor:
+class FixedStrips(NamedTuple):
+    """Scaled strips (strip, lead, time), and their lengths (strip,) if some are followed by zeros."""
+
+    signal: Tensor
+    lengths: Tensor | None
+
+    def to(self, device: torch.device) -> FixedStrips:
+        """Move to a device."""
+        return FixedStrips(self.signal.to(device), None if self.lengths is None else self.lengths.to(device))
+
+
+def fixed_strips(strips: Strips, preprocessing: Preprocessing) -> FixedStrips:
     """Read and scale evenly spaced strips, the same in every run."""
     rows = torch.linspace(0, len(strips) - 1, min(_FIXED, len(strips))).long().tolist()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         batch = strips.__getitems__(rows)
-    return scale_strips(batch["signal"], preprocessing.scale)
+    lengths = where_padded(batch["length"], batch["signal"].shape[-1])
+    return FixedStrips(scale_strips(batch["signal"], preprocessing.scale, lengths), lengths)
 
 
 @torch.no_grad()
-def settle_norms(encoder: nn.Module, signal: Tensor, *, batch_size: int = 256) -> None:
+def settle_norms(encoder: nn.Module, strips: FixedStrips, *, batch_size: int = 256) -> None:
     """Set the running statistics of batch normalisation from clean strips.
 
     In training they follow augmented views, which are noisier than the recordings to be embedded.
@@ -32,8 +48,8 @@ def settle_norms(encoder: nn.Module, signal: Tensor, *, batch_size: int = 256) -
     ----------
     encoder : nn.Module
         Changed in place; left in evaluation mode.
-    signal : Tensor (strip, lead, time)
-        Scaled strips, several hundred.
+    strips : FixedStrips
+        Several hundred.
     """
     norms = [m for m in encoder.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]
@@ -41,9 +57,9 @@ def settle_norms(encoder: nn.Module, signal: Tensor, *, batch_size: int = 256) -
         norm.reset_running_stats()
         norm.momentum = None
     encoder.train()
-    for part in torch.split(signal, batch_size):
-        if len(part) > 1:
-            encoder(part)
+    for rows in torch.split(torch.arange(len(strips.signal)), batch_size):
+        if len(rows) > 1:
+            encode(encoder, strips.signal[rows], None if strips.lengths is None else strips.lengths[rows])
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     encoder.eval()

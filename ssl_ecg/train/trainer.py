@@ -30,7 +30,7 @@ from ssl_ecg.train.launch import Place, find_place
 from ssl_ecg.train.monitor import Probe
 from ssl_ecg.train.order import Sampling
 from ssl_ecg.train.precision import Precision, resolve_precision
-from ssl_ecg.train.settle import fixed_strips
+from ssl_ecg.train.settle import FixedStrips, fixed_strips
 from ssl_ecg.train.stop import StopTogether
 from ssl_ecg.train.stream import BatchStream
 
@@ -80,7 +80,7 @@ def run(method: Method, strips: Strips, out: Path, plan: Plan, *, start: int, pr
         seed=plan.seed,
     )
     preprocessing: Preprocessing = method.encoder.preprocessing  # type: ignore[assignment]
-    fixed = torch.empty(0) if place.rank else fixed_strips(strips, preprocessing)
+    fixed = FixedStrips(torch.empty(0), None) if place.rank else fixed_strips(strips, preprocessing)
     monitor = CollapseMonitor(fixed, every=plan.monitor_every, probe=probe)
     log = StepLog(out / "log.csv", every=plan.log_every, batch_size=plan.batch_size, monitor=monitor)
     saver = StateSaver(out / "last.ckpt", every=plan.checkpoint_every)

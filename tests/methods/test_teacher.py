@@ -122,6 +122,7 @@ def test_impossible_parameters_are_named(name: str, wrong: dict) -> None:
 @pytest.mark.parametrize("name", ["moco", "byol", "dino"])
 def test_padding_leaves_the_loss_as_it_is(name: str) -> None:
     """Strips of 120 samples give the same loss alone and followed by zeros."""
+
     def loss(padding: int) -> float:
         torch.manual_seed(0)
         more = {"local_crop": 40, "n_local": 2} if name == "dino" else {}
