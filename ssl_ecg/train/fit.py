@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from ssl_ecg.methods.base import Method
 from ssl_ecg.train.launch import check_devices, find_place, launch
 from ssl_ecg.train.monitor import Probe
 from ssl_ecg.train.order import Sampling, make_order
+from ssl_ecg.train.plan import Plan
 from ssl_ecg.train.precision import Precision
 from ssl_ecg.train.state import restore, saved_step
 
@@ -117,8 +119,6 @@ def fit(
         restore(method, state)
         return
 
-    from ssl_ecg.train.trainer import Plan, run, run_copy
-
     plan = Plan(
         steps=steps,
         batch_size=batch_size,
@@ -138,15 +138,26 @@ def fit(
     )
     try:
         if devices > 1 and find_place().world == 1:
-            launch(run_copy, (method, strips, out, plan, start, probe), devices)
+            launch(_train_copy, (method, strips, out, plan, start, probe), devices)
             restore(method, state)
         else:
-            run(method, strips, out, plan, start=start, probe=probe)
+            _train(method, strips, out, plan, start, probe)
     except RuntimeError as error:
         if "state_dict" in str(error):
             remedy = "choose another --out, or finish this run with the recipe it was started with"
             raise CheckpointError(str(state), "was saved by a run with another model", remedy) from None
         raise
+
+
+def _train(method: Method, strips: Strips, out: Path, plan: Plan, start: int, probe: Probe | None) -> None:
+    from ssl_ecg.train.trainer import run
+
+    run(method, strips, out, plan, start=start, probe=probe)
+
+
+def _train_copy(method: Method, strips: Strips, out: Path, plan: Plan, start: int, probe: Probe | None) -> None:
+    """Train a copy: what is sent to another process shares its memory with the sender."""
+    _train(copy.deepcopy(method), strips, out, plan, start, probe)
 
 
 def check_settings(strips: Strips, *, devices: int = 1, sampling: Sampling = "strips", **settings: float) -> None:

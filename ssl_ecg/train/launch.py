@@ -6,6 +6,7 @@ which hang where the threads of the parent compute), and tells them their places
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import socket
@@ -160,6 +161,7 @@ def _work(
     if "OMP_NUM_THREADS" not in os.environ:
         os.environ["OMP_NUM_THREADS"] = str(threads)
         torch.set_num_threads(threads)
+    multiprocessing.set_start_method(None, force=True)  # or loader processes, too, would be started anew: seconds each
     answer: Any = None
     try:
         function(*arguments)
@@ -169,6 +171,8 @@ def _work(
         answer = error if isinstance(error, SSLECGError) else RuntimeError(f"{error}\n{traceback.format_exc()}")
     with suppress(OSError):  # the parent may be gone
         ends[rank].send(answer)
+    if answer == "stopped":
+        sys.exit(1)
     if answer is not None:
         sys.stdout.flush()
         sys.stderr.flush()

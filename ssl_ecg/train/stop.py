@@ -74,3 +74,9 @@ class StopTogether(pl.Callback):
 
     def _ask(self, number: int, frame: Any) -> None:
         self._asked = True
+
+
+def leave_stopping(worker: int) -> None:
+    """Leave Ctrl-C to the process that a loader process works for, which still needs batches to end its step."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import warnings
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -28,35 +26,14 @@ from ssl_ecg.train.adapter import MethodModule
 from ssl_ecg.train.callbacks import CollapseMonitor, StateSaver, StepLog
 from ssl_ecg.train.launch import Place, find_place
 from ssl_ecg.train.monitor import Probe
-from ssl_ecg.train.order import Sampling
+from ssl_ecg.train.plan import Plan
 from ssl_ecg.train.precision import Precision, resolve_precision
 from ssl_ecg.train.settle import FixedStrips, fixed_strips
-from ssl_ecg.train.stop import StopTogether
+from ssl_ecg.train.stop import StopTogether, leave_stopping
 from ssl_ecg.train.stream import BatchStream
 
 _TIMEOUT = 10
 """How long a process waits for the others before it fails [minutes]."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The arguments of `fit`, resolved."""
-
-    steps: int
-    batch_size: int
-    lr: float
-    weight_decay: float
-    warmup_steps: int
-    clip: float
-    precision: Precision
-    seed: int
-    workers: int
-    log_every: int
-    monitor_every: int
-    checkpoint_every: int
-    tensorboard: bool
-    progress: bool
-    sampling: Sampling = "strips"
 
 
 def run(method: Method, strips: Strips, out: Path, plan: Plan, *, start: int, probe: Probe | None) -> None:
@@ -112,7 +89,7 @@ def run(method: Method, strips: Strips, out: Path, plan: Plan, *, start: int, pr
         world=place.world,
         sampling=plan.sampling,
     )
-    loader = DataLoader(stream, batch_size=None, num_workers=plan.workers)
+    loader = DataLoader(stream, batch_size=None, num_workers=plan.workers, worker_init_fn=leave_stopping)
     try:
         with stop.listening(place.world > 1):
             trainer.fit(module, loader, ckpt_path=saver.path if start else None, weights_only=True)
@@ -122,11 +99,6 @@ def run(method: Method, strips: Strips, out: Path, plan: Plan, *, start: int, pr
         raise KeyboardInterrupt
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()  # what follows, such as settling, is for one process
-
-
-def run_copy(method: Method, strips: Strips, out: Path, plan: Plan, start: int, probe: Probe | None) -> None:
-    """Train a copy of a method: what is sent to another process shares its memory with the sender."""
-    run(copy.deepcopy(method), strips, out, plan, start=start, probe=probe)
 
 
 def processes(place: Place) -> dict[str, Any]:
