@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ssl_ecg.errors import RecipeError
 from ssl_ecg.methods.base import Batch, gate
-from ssl_ecg.methods.gathering import gathered
+from ssl_ecg.methods.gathering import mean_of_all
 from ssl_ecg.models.decoder import Conv1DDecoder
 
 Corruption = Literal["none", "noise", "mask"]
@@ -113,7 +113,4 @@ class Autoencoder(nn.Module):
             corrupted = x.masked_fill(hidden, 0.0)
             counts = counts & hidden
         error = (self.reconstruct(corrupted).float() - x).square()
-        # processes hide unequal numbers of samples: each has its part of the mean over all of them
-        in_all = gathered(counts.sum().view(1))
-        value: Tensor = (error * counts).sum() * len(in_all) / in_all.sum().clamp(min=1)
-        return value
+        return mean_of_all(error, counts)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ssl_ecg.augment.views import Views, where_padded
@@ -78,6 +78,19 @@ def gate(batch: Batch, *, at_least: int = 1) -> Tensor:
     if not bool(torch.isfinite(signal.sum())):
         raise SignalError("batch", "the signal has NaN or infinite samples", "read it through an archive and Strips")
     return signal
+
+
+def targets_of(batch: Batch) -> tuple[Float[Tensor, "batch class"], Bool[Tensor, "batch class"]]:
+    """Give the targets of a batch and which of them are known.
+
+    Raises
+    ------
+    SignalError
+        If it has none.
+    """
+    if "target" not in batch or "target_mask" not in batch:
+        raise SignalError("batch", "has no targets", "open the strips with a task: data.task in a recipe")
+    return batch["target"].float(), batch["target_mask"]
 
 
 def make_views(

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from ssl_ecg.augment.functional_time import crop
 from ssl_ecg.augment.views import Views, where_padded
 from ssl_ecg.errors import RecipeError
-from ssl_ecg.methods.base import Batch, check_positive, encode, gate, make_views
+from ssl_ecg.methods.base import Batch, check_positive, gate, make_views
 from ssl_ecg.methods.lead_groups import part_leads
-from ssl_ecg.methods.positives import multi_positive_loss, numbers_of
+from ssl_ecg.methods.positives import contrast_positives, numbers_of
+from ssl_ecg.methods.projector import make_projector
 
 Coding = Literal["cmsc", "cmlc", "cmsmlc"]
 
@@ -56,16 +57,14 @@ class CLOCS(nn.Module):
         temperature: float = 0.1,
     ) -> None:
         super().__init__()
-        check_positive(hidden_dim=hidden_dim, out_dim=out_dim, layers=layers, temperature=temperature)
+        check_positive(temperature=temperature)
         if coding not in get_args(Coding):
             raise RecipeError("method.coding", f"is {coding!r}", f"choose from {', '.join(get_args(Coding))}")
-        from lightly.models.modules.heads import SimCLRProjectionHead
-
         self.encoder = encoder
         self.views = views
         self.coding = coding
         self.temperature = temperature
-        self.projector = SimCLRProjectionHead(int(encoder.dim), hidden_dim, out_dim, num_layers=layers)  # type: ignore[arg-type]
+        self.projector = make_projector(encoder, hidden_dim=hidden_dim, out_dim=out_dim, layers=layers)
 
     def loss(self, batch: Batch) -> Tensor:
         """Contrast two windows, two groups of leads, or one of each of every strip.
@@ -82,10 +81,8 @@ class CLOCS(nn.Module):
             x = part_leads(x.view(-1, n, *x.shape[1:]), 2)
         if lengths is not None:
             lengths = lengths.repeat(len(x) // len(lengths))
-        embeddings = encode(self.encoder, x, lengths)
-        with torch.autocast(x.device.type, enabled=False):
-            ids = numbers_of("patient", batch).repeat(2)
-            return multi_positive_loss(self.projector(embeddings), ids, self.temperature)
+        ids = numbers_of("patient", batch).repeat(2)
+        return contrast_positives(self.encoder, self.projector, x, lengths, ids, self.temperature)
 
 
 def segments(batch: Batch) -> list[Batch]:

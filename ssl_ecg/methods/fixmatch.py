@@ -6,7 +6,6 @@ import math
 from typing import ClassVar
 
 import torch
-import torch.distributed
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
@@ -14,7 +13,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from ssl_ecg.augment.transforms_crop import RandomCrop
 from ssl_ecg.augment.views import Compose, Views
 from ssl_ecg.errors import RecipeError, SignalError
-from ssl_ecg.methods.base import Batch, check_positive, gate
+from ssl_ecg.methods.base import Batch, check_positive, gate, targets_of
+from ssl_ecg.methods.gathering import mean_of_all
+from ssl_ecg.processes import sum_of_all
 
 _FOLLOWED = 100
 """Steps that the running mean of the predictions looks back."""
@@ -104,9 +105,9 @@ class FixMatch(nn.Module):
         embeddings = self.encoder(both)
         with torch.autocast(signal.device.type, enabled=False):
             weak, strong = self.head(embeddings.float()).chunk(2)
-            supervised = mean_where(_cross_entropy(weak, target), known)
+            supervised = mean_of_all(_cross_entropy(weak, target), known)
             pseudo, sure = self.pseudo_labels(weak.detach(), target, known)
-            consistency = mean_where(_cross_entropy(strong, pseudo) * sure, torch.ones_like(sure))
+            consistency = mean_of_all(_cross_entropy(strong, pseudo) * sure, torch.ones_like(sure))
             return supervised + self.unlabelled * consistency
 
     @torch.no_grad()
@@ -127,34 +128,11 @@ class FixMatch(nn.Module):
 
     def _follow(self, p: Tensor, target: Tensor, known: Tensor) -> None:
         """Keep count of the labels, and a running mean of the predictions; over all processes."""
-        self.labels_seen += _sum_of_all(torch.stack([(target * known).sum(0), known.float().sum(0)]))
-        sums = _sum_of_all(torch.cat([p.sum(0), p.new_tensor([float(len(p))])]))
+        self.labels_seen += sum_of_all(torch.stack([(target * known).sum(0), known.float().sum(0)]))
+        sums = sum_of_all(torch.cat([p.sum(0), p.new_tensor([float(len(p))])]))
         self.steps_seen += 1
         mean = (sums[:-1] / sums[-1]).clamp(1e-6, 1 - 1e-6)
         self.predicted.lerp_(mean, 1 / min(float(self.steps_seen), _FOLLOWED))
-
-
-def targets_of(batch: Batch) -> tuple[Float[Tensor, "batch class"], Bool[Tensor, "batch class"]]:
-    """Give the targets of a batch and which of them are known.
-
-    Raises
-    ------
-    SignalError
-        If it has none.
-    """
-    if "target" not in batch or "target_mask" not in batch:
-        raise SignalError("batch", "has no targets", "open the strips with a task: data.task in a recipe")
-    return batch["target"].float(), batch["target_mask"]
-
-
-def mean_where(values: Float[Tensor, "*shape"], counts: Tensor) -> Float[Tensor, ""]:
-    """Average over the entries that count, those of all processes; zero if there are none.
-
-    A process gives its part times the number of processes, as their gradients are averaged afterwards.
-    """
-    counts = counts.to(values.dtype)
-    total = _sum_of_all(counts.sum().detach())
-    return (values * counts).sum() * _processes() / total.clamp(min=1)
 
 
 def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
@@ -170,16 +148,3 @@ def _thresholds(name: str, values: float | list[float], n_classes: int) -> Tenso
     if not all(0 <= value <= 1 for value in listed):
         raise RecipeError(f"method.{name}", f"is {values}", "give probabilities, from 0 to 1")
     return torch.tensor(listed, dtype=torch.float32)
-
-
-def _processes() -> int:
-    parallel = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return torch.distributed.get_world_size() if parallel else 1
-
-
-def _sum_of_all(x: Tensor) -> Tensor:
-    """Sum over the processes, without a gradient."""
-    if _processes() > 1:
-        x = x.clone()
-        torch.distributed.all_reduce(x)
-    return x

@@ -7,6 +7,8 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.nn import functional
 
+from ssl_ecg.processes import rank, sum_of_all, world_size
+
 
 def gathered(x: Shaped[Tensor, "local ..."]) -> Shaped[Tensor, "batch ..."]:
     """Join what all processes hold, in the order of their ranks; gradients flow back to each of them.
@@ -18,9 +20,30 @@ def gathered(x: Shaped[Tensor, "local ..."]) -> Shaped[Tensor, "batch ..."]:
     >>> gathered(torch.ones(2, 3)).shape
     torch.Size([2, 3])
     """
+    if world_size() == 1:
+        return x
     from lightly.utils import dist
 
-    return x if dist.world_size() == 1 else torch.cat(dist.gather(x.contiguous()))
+    return torch.cat(dist.gather(x.contiguous()))
+
+
+def mean_of_all(values: Float[Tensor, "*shape"], counts: Shaped[Tensor, "*shape"]) -> Float[Tensor, ""]:
+    """Average over the entries that count, those of all processes; zero if there are none.
+
+    A process gives its part times the number of processes, as their gradients are averaged afterwards.
+
+    Parameters
+    ----------
+    values : Tensor
+    counts : Tensor
+        True where an entry counts.
+
+    Examples
+    --------
+    >>> mean_of_all(torch.tensor([1.0, 3.0, 8.0]), torch.tensor([True, True, False])).item()
+    2.0
+    """
+    return (values * counts).sum() * world_size() / sum_of_all(counts.sum()).clamp(min=1)
 
 
 def info_nce(
@@ -44,9 +67,7 @@ def info_nce(
     >>> round(info_nce(torch.eye(2), torch.eye(2), 1.0).item(), 4)  # log(1 + exp(-1))
     0.3133
     """
-    from lightly.utils import dist
-
     candidates = gathered(functional.normalize(keys, dim=1))
     cosines = functional.normalize(queries, dim=1) @ candidates.T
-    own = torch.arange(len(queries), device=queries.device) + dist.rank() * len(queries)
+    own = torch.arange(len(queries), device=queries.device) + rank() * len(queries)
     return functional.cross_entropy(cosines / temperature, own)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from ssl_ecg.augment.views import Views
 from ssl_ecg.errors import RecipeError
-from ssl_ecg.methods.base import Batch, check_positive, encode, gate, make_views
+from ssl_ecg.methods.base import Batch, check_positive, gate, make_views
 from ssl_ecg.methods.lead_groups import part_leads
-from ssl_ecg.methods.positives import multi_positive_loss, numbers_of
+from ssl_ecg.methods.positives import contrast_positives, numbers_of
+from ssl_ecg.methods.projector import make_projector
 
 
 class LeadContrast(nn.Module):
@@ -55,20 +55,18 @@ class LeadContrast(nn.Module):
         temperature: float = 0.1,
     ) -> None:
         super().__init__()
-        check_positive(hidden_dim=hidden_dim, out_dim=out_dim, layers=layers, temperature=temperature)
+        check_positive(temperature=temperature)
         if groups < 2:
             raise RecipeError("method.groups", f"is {groups}", "give 2 or more")
         if leads_each is not None:
             check_positive(leads_each=leads_each)
-        from lightly.models.modules.heads import SimCLRProjectionHead
-
         self.encoder = encoder
         self.views = views
         self.groups = groups
         self.leads_each = leads_each
         self.same_window = same_window
         self.temperature = temperature
-        self.projector = SimCLRProjectionHead(int(encoder.dim), hidden_dim, out_dim, num_layers=layers)  # type: ignore[arg-type]
+        self.projector = make_projector(encoder, hidden_dim=hidden_dim, out_dim=out_dim, layers=layers)
 
     def loss(self, batch: Batch) -> Tensor:
         """Contrast the groups of leads of every strip.
@@ -83,7 +81,5 @@ class LeadContrast(nn.Module):
         x = part_leads(x.view(-1, n, *x.shape[1:]), self.groups, self.leads_each)
         if lengths is not None and self.same_window:
             lengths = lengths.repeat(self.groups)
-        embeddings = encode(self.encoder, x, lengths)
-        with torch.autocast(x.device.type, enabled=False):
-            ids = numbers_of("row", batch).repeat(self.groups)
-            return multi_positive_loss(self.projector(embeddings), ids, self.temperature)
+        ids = numbers_of("row", batch).repeat(self.groups)
+        return contrast_positives(self.encoder, self.projector, x, lengths, ids, self.temperature)

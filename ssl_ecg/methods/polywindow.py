@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import get_args
 
-import torch
 from torch import Tensor, nn
 
 from ssl_ecg.augment.views import Views
 from ssl_ecg.errors import RecipeError
-from ssl_ecg.methods.base import Batch, check_positive, encode, gate, make_views
-from ssl_ecg.methods.positives import Against, multi_positive_loss, numbers_of
+from ssl_ecg.methods.base import Batch, check_positive, gate, make_views
+from ssl_ecg.methods.positives import Against, contrast_positives, numbers_of
+from ssl_ecg.methods.projector import make_projector
 
 
 class PolyWindow(nn.Module):
@@ -53,19 +53,17 @@ class PolyWindow(nn.Module):
         temperature: float = 0.1,
     ) -> None:
         super().__init__()
-        check_positive(hidden_dim=hidden_dim, out_dim=out_dim, layers=layers, temperature=temperature)
+        check_positive(temperature=temperature)
         if windows < 2:
             raise RecipeError("method.windows", f"is {windows}", "give 2 or more")
         if against not in get_args(Against):
             raise RecipeError("method.against", f"is {against!r}", f"choose from {', '.join(get_args(Against))}")
-        from lightly.models.modules.heads import SimCLRProjectionHead
-
         self.encoder = encoder
         self.views = views
         self.windows = windows
         self.against: Against = against
         self.temperature = temperature
-        self.projector = SimCLRProjectionHead(int(encoder.dim), hidden_dim, out_dim, num_layers=layers)  # type: ignore[arg-type]
+        self.projector = make_projector(encoder, hidden_dim=hidden_dim, out_dim=out_dim, layers=layers)
 
     def loss(self, batch: Batch) -> Tensor:
         """Contrast several windows of every strip.
@@ -77,7 +75,5 @@ class PolyWindow(nn.Module):
         """
         gate(batch, at_least=2)
         x, lengths = make_views(self.views, batch, n_views=self.windows)
-        embeddings = encode(self.encoder, x, lengths)
-        with torch.autocast(x.device.type, enabled=False):
-            ids = numbers_of("row", batch).repeat(self.windows)
-            return multi_positive_loss(self.projector(embeddings), ids, self.temperature, against=self.against)
+        ids = numbers_of("row", batch).repeat(self.windows)
+        return contrast_positives(self.encoder, self.projector, x, lengths, ids, self.temperature, against=self.against)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-import torch.distributed
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl_ecg.errors import SignalError
-from ssl_ecg.methods.base import Batch
+from ssl_ecg.methods.base import Batch, encode
 from ssl_ecg.methods.gathering import gathered
+from ssl_ecg.processes import rank, world_size
 
 Against = Literal["all", "geometric", "arithmetic"]
 """How positives are weighed against the rest; see `multi_positive_loss`."""
@@ -68,7 +68,7 @@ def multi_positive_loss(
     True
     """
     everyone = gathered(z.contiguous()) if gather else z
-    first = _rank() * len(z) if gather else 0
+    first = rank() * len(z) if gather else 0
     itself = torch.zeros(len(z), len(everyone), dtype=torch.bool, device=z.device)
     itself[:, first : first + len(z)].fill_diagonal_(True)
     weights = _positives(z, ids, weights, everyone, gather).masked_fill(itself, 0)
@@ -89,7 +89,26 @@ def multi_positive_loss(
         each = (share * likelihood.masked_fill(itself, 0)).sum(1)
     anchors = total[:, 0] > 0
     count = gathered(anchors.sum().view(1)).sum() if gather else anchors.sum()
-    return -each.masked_fill(~anchors, 0).sum() * (_world() if gather else 1) / count.clamp(min=1)
+    return -each.masked_fill(~anchors, 0).sum() * (world_size() if gather else 1) / count.clamp(min=1)
+
+
+def contrast_positives(
+    encoder: nn.Module,
+    projector: nn.Module,
+    x: Float[Tensor, "n lead time"],
+    lengths: Int[Tensor, " n"] | None,
+    ids: Int[Tensor, " n"],
+    temperature: float,
+    *,
+    against: Against = "all",
+) -> Float[Tensor, ""]:
+    """Encode and project views, and draw together those with the same number; see `multi_positive_loss`.
+
+    Only the encoder runs in the precision of the trainer.
+    """
+    embeddings = encode(encoder, x, lengths)
+    with torch.autocast(x.device.type, enabled=False):
+        return multi_positive_loss(projector(embeddings), ids, temperature, against=against)
 
 
 def numbers_of(what: str, batch: Batch) -> Int[Tensor, " batch"]:
@@ -107,7 +126,7 @@ def numbers_of(what: str, batch: Batch) -> Int[Tensor, " batch"]:
 
 def strip_numbers(n: int, device: torch.device) -> Int[Tensor, " {n}"]:
     """Give strips numbers through all processes, for batches that do not say which records they hold."""
-    return torch.arange(n, device=device) + _rank() * n
+    return torch.arange(n, device=device) + rank() * n
 
 
 def _positives(z: Tensor, ids: Tensor | None, weights: Tensor | None, everyone: Tensor, gather: bool) -> Tensor:
@@ -121,12 +140,3 @@ def _positives(z: Tensor, ids: Tensor | None, weights: Tensor | None, everyone: 
     if ids is not None:
         weights = ids[:, None] == (gathered(ids.contiguous()) if gather else ids)
     return weights.to(z.dtype)  # type: ignore[union-attr]
-
-
-def _world() -> int:
-    parallel = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return torch.distributed.get_world_size() if parallel else 1
-
-
-def _rank() -> int:
-    return torch.distributed.get_rank() if _world() > 1 else 0

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from ssl_ecg.augment.views import Views
 from ssl_ecg.methods.base import Batch, check_positive, contrast, gate
+from ssl_ecg.methods.projector import make_projector
 
 
 class SimCLR(nn.Module):
@@ -40,13 +41,12 @@ class SimCLR(nn.Module):
         temperature: float = 0.1,
     ) -> None:
         super().__init__()
-        check_positive(hidden_dim=hidden_dim, out_dim=out_dim, layers=layers, temperature=temperature)
+        check_positive(temperature=temperature)
         from lightly.loss import NTXentLoss
-        from lightly.models.modules.heads import SimCLRProjectionHead
 
         self.encoder = encoder
         self.views = views
-        self.projector = SimCLRProjectionHead(int(encoder.dim), hidden_dim, out_dim, num_layers=layers)  # type: ignore[arg-type]
+        self.projector = make_projector(encoder, hidden_dim=hidden_dim, out_dim=out_dim, layers=layers)
         self.criterion = NTXentLoss(temperature=temperature, gather_distributed=True)
 
     def loss(self, batch: Batch) -> Tensor:

@@ -9,10 +9,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ssl_ecg.augment.views import Views
-from ssl_ecg.errors import RecipeError, SignalError
-from ssl_ecg.methods.base import Batch, check_positive, contrast, gate
+from ssl_ecg.errors import RecipeError
+from ssl_ecg.methods.base import Batch, check_positive, contrast, gate, targets_of
 from ssl_ecg.methods.gathering import gathered
 from ssl_ecg.methods.positives import multi_positive_loss, strip_numbers
+from ssl_ecg.methods.projector import make_projector
 
 
 class SupCon(nn.Module):
@@ -57,14 +58,12 @@ class SupCon(nn.Module):
         label_weight: float = 0.5,
     ) -> None:
         super().__init__()
-        check_positive(hidden_dim=hidden_dim, out_dim=out_dim, layers=layers, temperature=temperature)
+        check_positive(temperature=temperature)
         if not 0 <= label_weight <= 1:
             raise RecipeError("method.label_weight", f"is {label_weight}", "give a share, from 0 to 1")
-        from lightly.models.modules.heads import SimCLRProjectionHead
-
         self.encoder = encoder
         self.views = views
-        self.projector = SimCLRProjectionHead(int(encoder.dim), hidden_dim, out_dim, num_layers=layers)  # type: ignore[arg-type]
+        self.projector = make_projector(encoder, hidden_dim=hidden_dim, out_dim=out_dim, layers=layers)
         self.temperature, self.label_weight = temperature, label_weight
 
     def loss(self, batch: Batch) -> Tensor:
@@ -76,9 +75,7 @@ class SupCon(nn.Module):
             If the batch has fewer than two strips, is not finite or has no targets.
         """
         gate(batch, at_least=2)
-        if "target" not in batch or "target_mask" not in batch:
-            raise SignalError("batch", "has no targets", "open the strips with a task: data.task in a recipe")
-        weights = self.pair_weights(batch["target"].float(), batch["target_mask"])
+        weights = self.pair_weights(*targets_of(batch))
 
         def criterion(first: Tensor, second: Tensor) -> Tensor:
             return multi_positive_loss(torch.cat([first, second]), None, self.temperature, weights=weights)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
-import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ssl_ecg.errors import SignalError
 from ssl_ecg.models.layers import MultiScaleConv, ResidualBlock
 from ssl_ecg.models.norm import BatchNorm
-from ssl_ecg.models.padding import halve_mask, pool_max, pool_mean, step_mask
+from ssl_ecg.models.padding import pool_max, pool_mean
+from ssl_ecg.models.stages import StagedEncoder, make_stages
 from ssl_ecg.preprocessing import Preprocessing
 
 
-class Conv1DEncoder(nn.Module):
+class Conv1DEncoder(StagedEncoder):
     """Stem, residual stages that halve the time axis, and pooling over time.
 
     Parameters
@@ -75,49 +75,23 @@ class Conv1DEncoder(nn.Module):
             BatchNorm(widths[0]),
             nn.ReLU(inplace=True),
         )
-        stages: list[nn.Module] = []
-        for n_in, n_out in itertools.pairwise(widths):
-            for block in range(blocks):
-                first = block == 0
-                stages.append(
-                    ResidualBlock(
-                        n_in if first else n_out,
-                        n_out,
-                        kernels,
-                        stride=2 if first else 1,
-                        separable=separable,
-                    )
-                )
-        self.stages = nn.Sequential(*stages)
+        block = partial(ResidualBlock, kernels=kernels, separable=separable)
+        self.stages = make_stages(block, widths[0], widths[1:], [blocks] * (len(widths) - 1), first=2)
         self.n_features = widths[-1]
         self.stride = 2 ** len(widths)
         self.dim = widths[-1] * (2 if pool == "meanmax" else 1)
 
-    def forward_features(
-        self, x: Float[Tensor, "batch lead time"], lengths: Int[Tensor, " batch"] | None = None
-    ) -> Float[Tensor, "batch feature step"]:
-        """Give the feature map before pooling; ``step = ceil(time / stride)``, zero past a strip's end."""
-        mask = step_mask(lengths, x.shape[-1], 2)
+    def stem_features(
+        self, x: Float[Tensor, "batch lead time"], mask: Bool[Tensor, "batch 1 half"] | None
+    ) -> tuple[Float[Tensor, "batch feature step"], Bool[Tensor, "batch 1 step"] | None]:
+        """Give what enters the first stage, and its mask; `mask` is that of every other sample."""
         convolution, norm, relu = self.stem
-        y: Tensor = relu(norm(convolution(x), mask))
-        for block in self.stages:
-            y = block(y, mask)
-            mask = halve_mask(mask, block.stride)  # type: ignore[arg-type]
-        return y
+        return relu(norm(convolution(x), mask)), mask
 
-    def forward(
-        self, x: Float[Tensor, "batch lead time"], lengths: Int[Tensor, " batch"] | None = None
+    def pool_features(
+        self, features: Float[Tensor, "batch feature step"], mask: Bool[Tensor, "batch 1 step"] | None
     ) -> Float[Tensor, "batch dim"]:
-        """Embed strips of any length.
-
-        Parameters
-        ----------
-        x : Tensor (batch, lead, time)
-        lengths : int Tensor (batch,), optional
-            Samples of each strip, where shorter ones are followed by zeros.
-        """
-        features = self.forward_features(x, lengths)
-        mask = step_mask(lengths, x.shape[-1], self.stride)
-        pools = {"mean": (pool_mean,), "max": (pool_max,), "meanmax": (pool_mean, pool_max)}[self.pool]
-        pooled = [pool(features, mask) for pool in pools]
-        return pooled[0] if len(pooled) == 1 else torch.cat(pooled, dim=1)
+        """Pool as `pool` says."""
+        if self.pool == "meanmax":
+            return super().pool_features(features, mask)
+        return (pool_mean if self.pool == "mean" else pool_max)(features, mask)

@@ -68,7 +68,7 @@ class ResidualBlock(nn.Module):
     """
 
     def __init__(
-        self, n_in: int, n_out: int, kernels: Sequence[int], *, stride: int = 1, separable: bool = False
+        self, n_in: int, n_out: int, stride: int = 1, *, kernels: Sequence[int], separable: bool = False
     ) -> None:
         super().__init__()
         self.stride = stride
@@ -92,6 +92,7 @@ class Shortcut(nn.Sequential):
     """Averaging over the stride, a convolution of length 1, batch normalisation (ResNet-D)."""
 
     def __init__(self, n_in: int, n_out: int, stride: int) -> None:
+        # the first place is kept so that the weights keep their names in released checkpoints
         super().__init__(nn.Identity(), nn.Conv1d(n_in, n_out, 1, bias=False), BatchNorm(n_out))
         self.stride = stride
 

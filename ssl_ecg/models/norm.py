@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
-import torch.distributed
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+
+from ssl_ecg.processes import sum_of_all, world_size
 
 
 class BatchNorm(nn.BatchNorm1d):
@@ -31,7 +32,7 @@ class BatchNorm(nn.BatchNorm1d):
     ) -> Float[Tensor, "batch feature *step"]:
         """Normalise, and in training update the running statistics."""
         learning = self.training or not self.track_running_stats
-        plain = not learning or (mask is None and _world() == 1)
+        plain = not learning or (mask is None and world_size() == 1)
         out = super().forward(x) if plain else self._normalise(x, mask)
         return out if mask is None else out * mask
 
@@ -41,12 +42,12 @@ class BatchNorm(nn.BatchNorm1d):
         counts = torch.ones_like(values[:, :1]) if mask is None else mask.to(values.dtype)
         over = [0, *range(2, x.ndim)]
         # two passes, as one (mean of squares) loses digits where the mean is large
-        total = _sum_of_all(torch.cat([(values * counts).sum(over), counts.sum().view(1)]))
+        total = sum_of_all(torch.cat([(values * counts).sum(over), counts.sum().view(1)]))
         n = total[-1].clamp(min=1)
         shape = [1, -1, *[1] * (x.ndim - 2)]
         mean = total[:-1] / n
         centred = values - mean.view(shape)
-        variance = _sum_of_all((centred.square() * counts).sum(over)) / n
+        variance = sum_of_all((centred.square() * counts).sum(over)) / n
         self._follow(mean.detach(), variance.detach() * n / (n - 1).clamp(min=1))
         out = centred * torch.rsqrt(variance + self.eps).view(shape)
         if self.affine:
@@ -73,32 +74,3 @@ def synchronise_norms(module: nn.Module) -> nn.Module:
         if type(child) is nn.BatchNorm1d:
             child.__class__ = BatchNorm
     return module
-
-
-def _world() -> int:
-    parallel = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return torch.distributed.get_world_size() if parallel else 1
-
-
-def _sum_of_all(x: Tensor) -> Tensor:
-    """Sum over the processes; gradients flow back to each of them."""
-    if _world() == 1:
-        return x
-    summed: Tensor = _Sum.apply(x)
-    return summed
-
-
-class _Sum(torch.autograd.Function):
-    """The sum over the processes, which all have as their own; so its gradient is the sum of their gradients."""
-
-    @staticmethod
-    def forward(ctx: object, x: Tensor) -> Tensor:
-        total = x.clone()
-        torch.distributed.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx: object, *gradients: Tensor) -> Tensor:
-        total = gradients[0].clone()
-        torch.distributed.all_reduce(total)
-        return total

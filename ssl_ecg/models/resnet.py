@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar
 
-import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl_ecg.errors import SignalError
 from ssl_ecg.models.norm import BatchNorm
-from ssl_ecg.models.padding import halve_mask, pool_max, pool_mean, step_mask
+from ssl_ecg.models.padding import halve_mask
+from ssl_ecg.models.stages import StagedEncoder, make_stages
 from ssl_ecg.preprocessing import Preprocessing
 
 
-class ResNet(nn.Module):
+class ResNet(StagedEncoder):
     """Stem, max pooling, four stages of basic blocks, mean and max over time joined; see its two subclasses.
 
     Parameters
@@ -58,44 +59,17 @@ class ResNet(nn.Module):
         self.preprocessing = Preprocessing()
         self.stem = nn.Conv1d(n_leads, widths[0], stem_kernel, 2, stem_kernel // 2, bias=False)
         self.stem_norm = BatchNorm(widths[0])
-        stages: list[nn.Module] = []
-        n_in = widths[0]
-        for stage, (width, depth) in enumerate(zip(widths, self.depths, strict=True)):
-            for block in range(depth):
-                stride = 2 if stage and not block else 1
-                stages.append(BasicBlock(n_in, width, kernel, stride=stride, dropout=dropout))
-                n_in = width
-        self.stages = nn.Sequential(*stages)
-        self.n_features = n_in
+        block = partial(BasicBlock, kernel=kernel, dropout=dropout)
+        self.stages = make_stages(block, widths[0], widths, self.depths, first=1)
+        self.n_features = widths[-1]
         self.stride = 2 ** (len(widths) + 1)
-        self.dim = 2 * n_in
+        self.dim = 2 * self.n_features
 
-    def forward_features(
-        self, x: Float[Tensor, "batch lead time"], lengths: Int[Tensor, " batch"] | None = None
-    ) -> Float[Tensor, "batch feature step"]:
-        """Give the feature map before pooling; ``step = ceil(time / 32)``, zero past a strip's end."""
-        mask = step_mask(lengths, x.shape[-1], 2)
-        y = F.relu(self.stem_norm(self.stem(x), mask), inplace=True)
-        y, mask = pool_stem(y, mask)
-        for block in self.stages:
-            y = block(y, mask)
-            mask = halve_mask(mask, block.stride)  # type: ignore[arg-type]
-        return y
-
-    def forward(
-        self, x: Float[Tensor, "batch lead time"], lengths: Int[Tensor, " batch"] | None = None
-    ) -> Float[Tensor, "batch dim"]:
-        """Embed strips of any length.
-
-        Parameters
-        ----------
-        x : Tensor (batch, lead, time)
-        lengths : int Tensor (batch,), optional
-            Samples of each strip, where shorter ones are followed by zeros.
-        """
-        features = self.forward_features(x, lengths)
-        mask = step_mask(lengths, x.shape[-1], self.stride)
-        return torch.cat([pool_mean(features, mask), pool_max(features, mask)], dim=1)
+    def stem_features(
+        self, x: Float[Tensor, "batch lead time"], mask: Bool[Tensor, "batch 1 half"] | None
+    ) -> tuple[Float[Tensor, "batch feature step"], Bool[Tensor, "batch 1 step"] | None]:
+        """Give what enters the first stage, and its mask; `mask` is that of every other sample."""
+        return pool_stem(F.relu(self.stem_norm(self.stem(x), mask), inplace=True), mask)
 
 
 class ResNet18(ResNet):
@@ -131,7 +105,7 @@ class BasicBlock(nn.Module):
     The shortcut is a strided convolution of length 1 with batch normalisation where the shape changes.
     """
 
-    def __init__(self, n_in: int, n_out: int, kernel: int, *, stride: int = 1, dropout: float = 0.0) -> None:
+    def __init__(self, n_in: int, n_out: int, stride: int = 1, *, kernel: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.stride = stride
         self.conv1 = nn.Conv1d(n_in, n_out, kernel, stride, kernel // 2, bias=False)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from typing import ClassVar
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl_ecg.models.norm import BatchNorm
-from ssl_ecg.models.padding import average_pool, halve_mask, pool_max, pool_mean, step_mask
+from ssl_ecg.models.padding import average_pool, halve_mask
 from ssl_ecg.models.resnet import check_convolutions, pool_stem
+from ssl_ecg.models.stages import StagedEncoder, make_stages
 from ssl_ecg.preprocessing import Preprocessing
 
 
-class XResNet1d(nn.Module):
+class XResNet1d(StagedEncoder):
     """Deep stem, four stages of bottlenecks, mean and max over time joined; see its two subclasses.
 
     Parameters
@@ -73,17 +75,12 @@ class XResNet1d(nn.Module):
             NormedConv(n_in, n_out, stem_kernel, stride=1 if k else 2)
             for k, (n_in, n_out) in enumerate(pairwise((n_leads, *stem_widths)))
         )
-        stages: list[nn.Module] = []
-        n_in = stem_widths[-1]
-        for stage, (width, depth) in enumerate(zip(widths, self.depths, strict=True)):
-            for block in range(depth):
-                stride = 2 if stage and not block else 1
-                stages.append(Bottleneck(n_in, width, kernel, stride=stride, expansion=expansion))
-                n_in = width * expansion
-        self.stages = nn.Sequential(*stages)
-        self.n_features = n_in
+        block = partial(Bottleneck, kernel=kernel, expansion=expansion)
+        n_out = [width * expansion for width in widths]
+        self.stages = make_stages(block, stem_widths[-1], n_out, self.depths, first=1)
+        self.n_features = n_out[-1]
         self.stride = 2 ** (len(widths) + 1)
-        self.dim = 2 * n_in
+        self.dim = 2 * self.n_features
         self._initialise(last_gamma)
 
     @torch.no_grad()
@@ -94,34 +91,13 @@ class XResNet1d(nn.Module):
             elif isinstance(module, Bottleneck):
                 module.conv3.norm.weight.fill_(last_gamma)
 
-    def forward_features(
-        self, x: Float[Tensor, "batch lead time"], lengths: Int[Tensor, " batch"] | None = None
-    ) -> Float[Tensor, "batch feature step"]:
-        """Give the feature map before pooling; ``step = ceil(time / 32)``, zero past a strip's end."""
-        mask = step_mask(lengths, x.shape[-1], 2)
-        y = x
+    def stem_features(
+        self, x: Float[Tensor, "batch lead time"], mask: Bool[Tensor, "batch 1 half"] | None
+    ) -> tuple[Float[Tensor, "batch feature step"], Bool[Tensor, "batch 1 step"] | None]:
+        """Give what enters the first stage, and its mask; `mask` is that of every other sample."""
         for convolution in self.stem:
-            y = F.relu(convolution(y, mask), inplace=True)
-        y, mask = pool_stem(y, mask)
-        for block in self.stages:
-            y = block(y, mask)
-            mask = halve_mask(mask, block.stride)  # type: ignore[arg-type]
-        return y
-
-    def forward(
-        self, x: Float[Tensor, "batch lead time"], lengths: Int[Tensor, " batch"] | None = None
-    ) -> Float[Tensor, "batch dim"]:
-        """Embed strips of any length.
-
-        Parameters
-        ----------
-        x : Tensor (batch, lead, time)
-        lengths : int Tensor (batch,), optional
-            Samples of each strip, where shorter ones are followed by zeros.
-        """
-        features = self.forward_features(x, lengths)
-        mask = step_mask(lengths, x.shape[-1], self.stride)
-        return torch.cat([pool_mean(features, mask), pool_max(features, mask)], dim=1)
+            x = F.relu(convolution(x, mask), inplace=True)
+        return pool_stem(x, mask)
 
 
 class XResNet1d50(XResNet1d):
@@ -172,9 +148,9 @@ class Bottleneck(nn.Module):
     convolution of length 1 with batch normalisation (ResNet-D).
     """
 
-    def __init__(self, n_in: int, width: int, kernel: int, *, stride: int = 1, expansion: int = 4) -> None:
+    def __init__(self, n_in: int, n_out: int, stride: int = 1, *, kernel: int, expansion: int = 4) -> None:
         super().__init__()
-        n_out = width * expansion
+        width = n_out // expansion
         self.stride = stride
         self.conv1 = NormedConv(n_in, width, 1)
         self.conv2 = NormedConv(width, width, kernel, stride=stride)
