@@ -13,7 +13,21 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ssl_ecg.errors import ArchiveError
+from ssl_ecg.errors import ArchiveError, CheckpointError
+
+
+def make_folder(out: Path) -> None:
+    """Make a run folder.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be made.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(str(out), f"cannot be made ({error.strerror})", "choose another --out") from None
 
 
 def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> Path:

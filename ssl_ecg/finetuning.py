@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,14 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_ecg.data.archive import Archive
-from ssl_ecg.errors import CheckpointError, RecipeError
+from ssl_ecg.errors import RecipeError
 from ssl_ecg.evaluate.metrics import best_f1_thresholds
 from ssl_ecg.evaluate.sampling import nested_subsets
 from ssl_ecg.evaluate.splits import Folds
 from ssl_ecg.files import write_json, write_whole
 from ssl_ecg.pretraining import untrained_encoder, versions
 from ssl_ecg.probe import task_labels
-from ssl_ecg.recipes import dump_recipe, load_recipe
+from ssl_ecg.recipes import load_recipe
+from ssl_ecg.run_folder import claim
 from ssl_ecg.train.supervised_rows import Rows, choose_rows
 
 if TYPE_CHECKING:
@@ -108,7 +108,8 @@ def finetune(
         "archive": archive.fingerprint, "task": name, "classes": list(classes), "labels": labels, "draw": draw,
         "rows": {key: _fingerprint(value) for key, value in chosen.items()}, "encoder": _weights_of(model),
     }  # fmt: skip
-    _claim(out, bound, facts)
+    notes = {"versions": versions()}
+    claim(out, bound, {"facts": facts}, started_on="other records or weights", notes=notes)
     _start(model, bound, data, chosen)
     outcome = _fit(model, bound, data, chosen["val"], out, progress)
     pretraining = {"checkpoint": None if checkpoint is None else str(checkpoint), "encoder": facts["encoder"]}
@@ -122,7 +123,7 @@ def _build(
     """Build the model with the encoder of a checkpoint, or an untrained one; and say what it was pretrained on."""
     import torch
 
-    from ssl_ecg.augment.views import Views, build_chain
+    from ssl_ecg.augment.views import build_views
     from ssl_ecg.train.checkpoint import load_encoder
     from ssl_ecg.train.heads import Head
     from ssl_ecg.train.losses import LOSSES
@@ -141,10 +142,8 @@ def _build(
             bound["encoder"], pretrained_on = dict(card["architecture"]), card.get("pretrained_on")
             bound["data"]["scale"] = encoder.preprocessing.scale  # type: ignore[union-attr]
         head = Head(int(encoder.dim), n_classes, **bound["head"])  # type: ignore[arg-type]
-        options = dict(bound["views"])
-        chain = build_chain(options.pop("transforms"), fs=archive.fs, leads=archive.leads)
-        plain = not len(chain.transforms) and options.get("crop") is None
-        views = None if plain else Views(list(chain.transforms), n_views=1, **options)  # type: ignore[arg-type]
+        changes = bound["views"]["transforms"] or bound["views"].get("crop") is not None
+        views = build_views(bound["views"], fs=archive.fs, leads=archive.leads, n_views=1) if changes else None
         loss = dict(bound["loss"])
         criterion = LOSSES[loss.pop("name")](**loss)
         metadata = torch.from_numpy(read_metadata(archive))
@@ -239,34 +238,6 @@ def _write(
         "versions": versions(),
     }  # fmt: skip
     write_json(out / "metrics.json", content)
-
-
-def _claim(out: Path, recipe: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-    """Take a run folder, or make sure that the run in it is this one.
-
-    Raises
-    ------
-    CheckpointError
-        If it is another one.
-    """
-    text, file, note = dump_recipe(recipe), out / "recipe.yaml", out / "run.json"
-    remedy = "choose another --out, or repeat the recipe, records and checkpoint of this run"
-    if any((out / name).exists() for name in ("last.ckpt", "encoder")):
-        try:
-            same = file.read_text(encoding="utf-8") == text
-            known = json.loads(note.read_text(encoding="utf-8"))["facts"] == json.loads(json.dumps(facts))
-        except (OSError, ValueError, KeyError, TypeError):
-            raise CheckpointError(str(out), "holds a run of unknown origin", remedy) from None
-        if not same or not known:
-            problem = "holds a run of another recipe" if not same else "holds a run on other records or weights"
-            raise CheckpointError(str(out), problem, remedy)
-        return
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CheckpointError(str(out), f"cannot be made ({error.strerror})", "choose another --out") from None
-    write_json(note, {"facts": facts, "versions": versions()})
-    write_whole(file, lambda f: f.write(text.encode()))
 
 
 def _fingerprint(rows: NDArray[np.int64]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ssl_ecg.data.archive import Archive
-from ssl_ecg.errors import CheckpointError, RecipeError, SSLECGError
-from ssl_ecg.files import write_json, write_whole
-from ssl_ecg.recipes import dump_recipe, load_recipe
+from ssl_ecg.errors import RecipeError, SSLECGError
+from ssl_ecg.recipes import load_recipe
+from ssl_ecg.run_folder import claim
 
 if TYPE_CHECKING:
     from torch import nn
@@ -83,7 +82,8 @@ def pretrain(
     first = find_place().rank == 0
     method = build_method(bound, archive)
     probe = online_probe(archive, strips, task) if task else None
-    _claim(out, bound, archive, write=first)
+    facts = {"archive": archive.fingerprint}
+    claim(out, bound, facts, started_on="another archive", notes={"versions": versions()}, write=first)
     fit(method, strips, out, progress=progress, probe=probe, devices=devices, **bound["train"])  # type: ignore[arg-type]
     if not first:
         return out
@@ -97,7 +97,7 @@ def build_method(recipe: Mapping[str, Any], archive: Archive) -> nn.Module:
     """Build the untrained encoder, the views and the method of a bound recipe; weights drawn from its seed."""
     import torch
 
-    from ssl_ecg.augment.views import Views, build_chain
+    from ssl_ecg.augment.views import build_views
     from ssl_ecg.methods.registry import METHODS
     from ssl_ecg.train.labelled import class_arguments
 
@@ -106,9 +106,7 @@ def build_method(recipe: Mapping[str, Any], archive: Archive) -> nn.Module:
         encoder = untrained_encoder(recipe, archive)
         arguments = {key: value for key, value in recipe["method"].items() if key != "name"}
         if "views" in recipe:
-            options = dict(recipe["views"])
-            chain = build_chain(options.pop("transforms"), fs=archive.fs, leads=archive.leads)
-            arguments["views"] = Views(list(chain.transforms), **options)  # type: ignore[arg-type]
+            arguments["views"] = build_views(recipe["views"], fs=archive.fs, leads=archive.leads)
         arguments |= class_arguments(METHODS[recipe["method"]["name"]], recipe)
         with _named("method"):
             return METHODS[recipe["method"]["name"]](encoder, **arguments)
@@ -169,48 +167,6 @@ def random_encoder(
     strips = open_strips(archive, **bound["data"])
     settle_norms(encoder, fixed_strips(strips, encoder.preprocessing))  # type: ignore[arg-type]
     return encoder
-
-
-def _claim(out: Path, recipe: Mapping[str, Any], archive: Archive, *, write: bool = True) -> None:
-    """Take a run folder, or make sure that the run in it is this one; of several processes, one writes."""
-    text = dump_recipe(recipe)
-    note = {"archive": archive.fingerprint, "versions": versions()}
-    file = out / "recipe.yaml"
-    begun = (out / "last.ckpt").exists() or (out / "encoder").exists()
-    if file.is_file() and begun:
-        if _read_text(file) != text:
-            remedy = "choose another --out, or repeat the recipe and overrides kept in its recipe.yaml"
-            raise CheckpointError(str(out), "holds a run of another recipe", remedy)
-        if _archive_of(out) not in (None, archive.fingerprint):
-            raise CheckpointError(str(out), "holds a run on another archive", "choose another --out")
-        return
-    if begun:
-        raise CheckpointError(str(out), "holds a run without its recipe.yaml", "choose another --out")
-    if file.exists() and not (out / "run.json").exists():
-        raise CheckpointError(str(out), "holds a recipe.yaml that is not of a run", "choose another --out")
-    if not write:
-        return
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CheckpointError(str(out), f"cannot be made ({error.strerror})", "choose another --out") from None
-    write_json(out / "run.json", note)
-    write_whole(file, lambda f: f.write(text.encode()))
-
-
-def _read_text(file: Path) -> str | None:
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return None
-
-
-def _archive_of(out: Path) -> str | None:
-    """Give the fingerprint of the archive that a run was started on; None where it is not noted."""
-    try:
-        return str(json.loads((out / "run.json").read_text(encoding="utf-8"))["archive"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def versions() -> dict[str, str]:

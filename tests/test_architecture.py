@@ -24,11 +24,11 @@ FLOORS: list[tuple[str, ...]] = [
     ),
     (
         *("data.record", "data.readers", "data.corpora", "data.simulate", "data", "data.strips"),
-        *("augment", "models", "screen", "scaling", "linear_probe", "knn_probe"),
+        *("augment", "models", "screen", "scaling", "linear_probe", "knn_probe", "processes"),
     ),
     ("methods", "embedding", "embedding_files", "map", "probe"),
     ("train",),
-    ("recipes", "recipe_yaml", "evaluate"),
+    ("recipes", "recipe_yaml", "run_folder", "evaluate"),
     ("pretraining", "finetuning", "plot"),
     ("app", "commands", "cli"),
 ]

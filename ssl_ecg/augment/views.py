@@ -252,3 +252,27 @@ def build_chain(
         shared = {key: value for key, value in (("fs", fs), ("leads", leads)) if key in known}
         transforms.append(build_transform(name, **{**shared, **options}))
     return Compose(transforms)
+
+
+def build_views(
+    section: Mapping[str, Any], *, fs: float, leads: Sequence[str] = STANDARD_LEADS, **options: Any
+) -> Views:
+    """Make views from the section of a recipe.
+
+    Parameters
+    ----------
+    section : mapping
+        ``transforms``, and arguments of `Views`.
+    fs, leads
+        As `build_chain` takes them.
+    **options
+        Further arguments of `Views`.
+
+    Raises
+    ------
+    RecipeError
+        As `build_chain`.
+    """
+    arguments = {**section, **options}
+    chain = build_chain(arguments.pop("transforms"), fs=fs, leads=leads)
+    return Views(list(chain.transforms), **arguments)  # type: ignore[arg-type]

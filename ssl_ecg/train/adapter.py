@@ -9,10 +9,10 @@ import torch
 from lightly.utils.scheduler import CosineWarmupScheduler
 from torch import Tensor, nn
 
-from ssl_ecg.errors import TrainingError
 from ssl_ecg.methods.base import Batch, Method, begin_step
 from ssl_ecg.preprocessing import Preprocessing
 from ssl_ecg.scaling import scale_strips
+from ssl_ecg.train.monitor import check_loss
 from ssl_ecg.train.stream import step_seed
 
 
@@ -60,9 +60,7 @@ class MethodModule(pl.LightningModule):
         sizes = {"signal": "length", "partner": "partner_length"}
         strips = {x: scale_strips(batch[x], self.scale, batch.get(n)) for x, n in sizes.items() if x in batch}
         loss = self.method.loss({**batch, **strips})
-        if not bool(torch.isfinite(loss)):
-            remedy = "lower train.lr, or clip harder with train.clip; the last checkpoint is from before"
-            raise TrainingError(f"step {self.global_step}", f"the loss is {float(loss.detach())}", remedy)
+        check_loss(loss, self.global_step)
         self.log("loss", loss, prog_bar=True)
         return loss
 

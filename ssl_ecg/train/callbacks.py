@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +12,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from ssl_ecg.errors import CheckpointError
 from ssl_ecg.methods.base import encode, released_encoder
-from ssl_ecg.train.monitor import COLUMNS, Probe, effective_rank, normalised_std, read_log
+from ssl_ecg.train.monitor import COLUMNS, Probe, add_row, effective_rank, normalised_std, reopen_log
 from ssl_ecg.train.settle import FixedStrips
+from ssl_ecg.train.state import writing
 
 
 class CollapseMonitor(pl.Callback):
@@ -93,14 +90,7 @@ class StepLog(pl.Callback):
         """Open the log, cut back to the step at which the run goes on."""
         if not trainer.is_global_zero:
             return
-        kept = [row for row in read_log(self.path) if int(row["step"]) <= trainer.global_step]
-        part = self.path.with_suffix(".part")
-        with _writing(part):
-            with open(part, "w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, COLUMNS)
-                writer.writeheader()
-                writer.writerows(kept)
-            os.replace(part, self.path)
+        reopen_log(self.path, COLUMNS, trainer.global_step)
         self._since = time.perf_counter()
 
     def on_train_batch_end(
@@ -125,28 +115,7 @@ class StepLog(pl.Callback):
         }
         self.monitor.latest = {}
         self._since = now
-        with _writing(), open(self.path, "a", newline="", encoding="utf-8") as file:
-            csv.DictWriter(file, COLUMNS).writerow(row)
-
-
-@contextmanager
-def _writing(part: Path | None = None) -> Iterator[None]:
-    """Turn failures to write into errors that say so, and remove what was half written.
-
-    Raises
-    ------
-    CheckpointError
-    """
-    try:
-        yield
-    except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError on a full disk
-        if part is not None:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
-        where = str(part.parent if part else getattr(error, "filename", None) or "log.csv")
-        reason = getattr(error, "strerror", None) or str(error).strip().split("\n")[0]
-        remedy = "free space, then run the same command again: it goes on from the last saved state"
-        raise CheckpointError(where, f"cannot be written ({reason})", remedy) from error
+        add_row(self.path, COLUMNS, row)
 
 
 class StateSaver(pl.Callback):
@@ -174,7 +143,7 @@ class StateSaver(pl.Callback):
         if trainer.global_step == self._saved:
             return
         part = self.path.with_suffix(".part")
-        with _writing(part):
+        with writing(part):
             trainer.save_checkpoint(part)
             if trainer.is_global_zero:
                 os.replace(part, self.path)

@@ -7,14 +7,15 @@ import math
 from pathlib import Path
 
 from ssl_ecg.data.strips import Strips
-from ssl_ecg.errors import CheckpointError, RecipeError
+from ssl_ecg.errors import RecipeError
+from ssl_ecg.files import make_folder
 from ssl_ecg.methods.base import Method
 from ssl_ecg.train.launch import check_devices, find_place, launch
 from ssl_ecg.train.monitor import Probe
 from ssl_ecg.train.order import Sampling, make_order
 from ssl_ecg.train.plan import Plan
 from ssl_ecg.train.precision import Precision
-from ssl_ecg.train.state import restore, saved_step
+from ssl_ecg.train.state import of_another_model, restore, saved_step
 
 STATE = "last.ckpt"
 
@@ -109,10 +110,7 @@ def fit(
         checkpoint_every=checkpoint_every, devices=devices, sampling=sampling,
     )  # fmt: skip
     out = Path(out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CheckpointError(str(out), f"cannot be made ({error.strerror})", "choose another --out") from None
+    make_folder(out)
     state = out / STATE
     start = saved_step(state) if state.is_file() else 0
     if start >= steps:
@@ -144,8 +142,7 @@ def fit(
             _train(method, strips, out, plan, start, probe)
     except RuntimeError as error:
         if "state_dict" in str(error):
-            remedy = "choose another --out, or finish this run with the recipe it was started with"
-            raise CheckpointError(str(state), "was saved by a run with another model", remedy) from None
+            raise of_another_model(state) from None
         raise
 
 

@@ -6,7 +6,6 @@ which hang where the threads of the parent compute), and tells them their places
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import socket
@@ -161,7 +160,6 @@ def _work(
     if "OMP_NUM_THREADS" not in os.environ:
         os.environ["OMP_NUM_THREADS"] = str(threads)
         torch.set_num_threads(threads)
-    multiprocessing.set_start_method(None, force=True)  # or loader processes, too, would be started anew: seconds each
     answer: Any = None
     try:
         function(*arguments)

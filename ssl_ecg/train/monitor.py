@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
+
+from ssl_ecg.errors import TrainingError
+from ssl_ecg.train.state import writing
 
 COLUMNS = ("step", "loss", "lr", "strips_per_s", "rank", "std", "probe_auroc")
 Probe = Callable[[torch.nn.Module], float]
@@ -52,6 +57,48 @@ def read_log(path: Path) -> list[dict[str, str]]:
         return []
     with open(path, newline="", encoding="utf-8") as file:
         return [row for row in csv.DictReader(file) if (row.get("step") or "").isdigit() and None not in row.values()]
+
+
+def reopen_log(path: Path, columns: Sequence[str], step: int) -> None:
+    """Open a log at the step at which a run goes on: rows past it are dropped, as they will be written again.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be written.
+    """
+    kept = [row for row in read_log(path) if int(row["step"]) <= step] if step else []
+    part = path.with_suffix(".part")
+    with writing(part):
+        with open(part, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(kept)
+        os.replace(part, path)
+
+
+def add_row(path: Path, columns: Sequence[str], row: Mapping[str, Any]) -> None:
+    """Add a row to a log.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be written.
+    """
+    with writing(), open(path, "a", newline="", encoding="utf-8") as file:
+        csv.DictWriter(file, columns).writerow(row)
+
+
+def check_loss(loss: Float[Tensor, ""], step: int) -> None:
+    """Stop a run whose loss is no longer a number.
+
+    Raises
+    ------
+    TrainingError
+    """
+    if not bool(torch.isfinite(loss)):
+        remedy = "lower train.lr, or clip harder with train.clip; the last checkpoint is from before"
+        raise TrainingError(f"step {step}", f"the loss is {float(loss.detach())}", remedy)
 
 
 def log_curves(path: Path) -> dict[str, NDArray[np.float64]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,5 +52,30 @@ def restore(method: Method, state: Path) -> None:
     try:
         method.load_state_dict(weights)  # type: ignore[attr-defined]
     except RuntimeError:
-        remedy = "choose another --out, or use the recipe this run was started with"
-        raise CheckpointError(str(state), "was saved by a run with another model", remedy) from None
+        raise of_another_model(state) from None
+
+
+def of_another_model(state: Path) -> CheckpointError:
+    """Say that a saved state does not fit the model."""
+    remedy = "choose another --out, or finish this run with the recipe it was started with"
+    return CheckpointError(str(state), "was saved by a run with another model", remedy)
+
+
+@contextmanager
+def writing(part: Path | None = None) -> Iterator[None]:
+    """Turn failures to write into errors that say so, and remove what was half written.
+
+    Raises
+    ------
+    CheckpointError
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError on a full disk
+        if part is not None:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+        where = str(part.parent if part else getattr(error, "filename", None) or "log.csv")
+        reason = getattr(error, "strerror", None) or str(error).strip().split("\n")[0]
+        remedy = "free space, then run the same command again: it goes on from the last saved state"
+        raise CheckpointError(where, f"cannot be written ({reason})", remedy) from error

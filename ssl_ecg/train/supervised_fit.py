@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,9 @@ import torch
 from torch import Tensor
 
 from ssl_ecg.data.strips import Strips
-from ssl_ecg.errors import CheckpointError
+from ssl_ecg.files import make_folder
 from ssl_ecg.train.precision import Precision
-from ssl_ecg.train.state import load_state
+from ssl_ecg.train.state import load_state, of_another_model
 from ssl_ecg.train.supervised import Mode, Norms, Supervised
 from ssl_ecg.train.supervised_plan import Plan, Schedule
 
@@ -156,10 +155,7 @@ def fit_supervised(
         workers=workers,
     )  # fmt: skip
     out = Path(out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CheckpointError(str(out), f"cannot be made ({error.strerror})", "choose another --out") from None
+    make_folder(out)
     start, start_auroc = model.weights(), validate(model)
     state = out / STATE
     watch = _saved_watch(state) if state.is_file() else {}
@@ -173,7 +169,7 @@ def fit_supervised(
             kept, auroc, share = _blend(model, start, kept, auroc, validate)
         model.set_weights(kept)
     except RuntimeError:
-        raise _of_another_model(state) from None
+        raise of_another_model(state) from None
     model.frozen = model.fixed_norms = False
     model.eval()
     return Outcome(int(watch["best_step"]), start_auroc, auroc, share, int(watch["step"]), float(watch["seconds"]))
@@ -190,30 +186,20 @@ def _train(
     progress: bool,
 ) -> None:
     """Run Lightning to the end of the run."""
-    import pytorch_lightning as pl
-    from pytorch_lightning.callbacks import TQDMProgressBar
     from torch.utils.data import DataLoader
 
     from ssl_ecg.train.callbacks import StateSaver
     from ssl_ecg.train.stream import BatchStream
     from ssl_ecg.train.supervised_module import SupervisedModule, Watch
-    from ssl_ecg.train.trainer import lightning_precision, quiet_lightning
+    from ssl_ecg.train.trainer import make_trainer
 
-    quiet_lightning()
-    for text in ("in eval mode at the start of training", "resuming from a checkpoint that ended before"):
-        warnings.filterwarnings("ignore", message=f".*{text}.*")  # every step sets the mode; the stream can be resumed
     state = out / STATE
     begin = int(load_state(state)["global_step"]) if resume else 0
     saver = StateSaver(state, every=plan.checkpoint_every)
-    callbacks: list[Any] = [Watch(out / "log.csv", validate, plan, saver), saver]
-    if progress:
-        callbacks.append(TQDMProgressBar(refresh_rate=10))
-    trainer = pl.Trainer(
-        max_steps=plan.steps, max_epochs=-1, accelerator="auto", devices=1,
-        precision=lightning_precision(plan.precision), gradient_clip_val=plan.clip, logger=False,
-        enable_checkpointing=False, enable_model_summary=False, enable_progress_bar=progress,
-        default_root_dir=out, callbacks=callbacks,
-    )  # fmt: skip
+    callbacks = [Watch(out / "log.csv", validate, plan, saver), saver]
+    trainer = make_trainer(
+        out, callbacks, steps=plan.steps, precision=plan.precision, clip=plan.clip, progress=progress
+    )
     stream = BatchStream(strips, batch_size=plan.batch_size, seed=plan.seed, steps=plan.steps, start=begin)
     loader = DataLoader(stream, batch_size=None, num_workers=plan.workers)
     try:
@@ -222,7 +208,7 @@ def _train(
         raise KeyboardInterrupt from None  # what Lightning makes of Ctrl-C
     except RuntimeError as error:
         if "state_dict" in str(error):
-            raise _of_another_model(state) from None
+            raise of_another_model(state) from None
         raise
 
 
@@ -238,12 +224,7 @@ def _saved_watch(state: Path) -> dict[str, Any]:
     try:
         return {**loaded["callbacks"]["watch"], "step": loaded["global_step"]}
     except (KeyError, TypeError):
-        raise _of_another_model(state) from None
-
-
-def _of_another_model(state: Path) -> CheckpointError:
-    remedy = "choose another --out, or finish this run with the recipe it was started with"
-    return CheckpointError(str(state), "was saved by a run with another model", remedy)
+        raise of_another_model(state) from None
 
 
 def _blend(

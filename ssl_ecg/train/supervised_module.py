@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import csv
 import math
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +13,9 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from ssl_ecg.errors import TrainingError
 from ssl_ecg.methods.base import Batch
-from ssl_ecg.train.callbacks import StateSaver, _writing
-from ssl_ecg.train.monitor import read_log
+from ssl_ecg.train.callbacks import StateSaver
+from ssl_ecg.train.monitor import add_row, check_loss, reopen_log
 from ssl_ecg.train.stream import step_seed
 from ssl_ecg.train.supervised import Supervised, parameter_groups
 from ssl_ecg.train.supervised_plan import Plan
@@ -68,9 +65,7 @@ class SupervisedModule(pl.LightningModule):
         self.model.fixed_norms = plan.norms == "fixed"
         self.model.train()
         loss = self.model.loss(batch)
-        if not bool(torch.isfinite(loss)):
-            remedy = "lower train.lr, or clip harder with train.clip"
-            raise TrainingError(f"step {step}", f"the loss is {float(loss.detach())}", remedy)
+        check_loss(loss, step)
         return loss
 
     def follow(self) -> None:
@@ -184,14 +179,7 @@ class Watch(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the log at the step at which the run goes on; validate the start of a new run."""
         self._begun = time.perf_counter()
-        kept = [row for row in read_log(self.path) if int(row["step"]) <= trainer.global_step]
-        part = self.path.with_suffix(".part")
-        with _writing(part):
-            with open(part, "w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, COLUMNS)
-                writer.writeheader()
-                writer.writerows(kept if trainer.global_step else [])
-            os.replace(part, self.path)
+        reopen_log(self.path, COLUMNS, trainer.global_step)
         if trainer.global_step == 0:
             self._look(trainer, pl_module)
 
@@ -233,8 +221,7 @@ class Watch(pl.Callback):
             "seconds": f"{self._seconds():.2f}",
         }
         self._losses = []
-        with _writing(), open(self.path, "a", newline="", encoding="utf-8") as file:
-            csv.DictWriter(file, COLUMNS).writerow(row)
+        add_row(self.path, COLUMNS, row)
 
     def _seconds(self) -> float:
         """Give the time spent in training, over all its parts [s]."""

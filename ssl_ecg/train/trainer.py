@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import warnings
+from collections.abc import Sequence
 from datetime import timedelta
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,7 @@ from ssl_ecg.train.settle import FixedStrips, fixed_strips
 from ssl_ecg.train.stop import StopTogether, leave_stopping
 from ssl_ecg.train.stream import BatchStream
 
+_ALONE = Place()
 _TIMEOUT = 10
 """How long a process waits for the others before it fails [minutes]."""
 
@@ -44,7 +48,6 @@ def run(method: Method, strips: Strips, out: Path, plan: Plan, *, start: int, pr
     KeyboardInterrupt
         If the user stops the run; its state is saved by then.
     """
-    quiet_lightning()
     place = find_place()
     if place.world > 1:
         synchronise_norms(method)  # type: ignore[arg-type]
@@ -62,22 +65,16 @@ def run(method: Method, strips: Strips, out: Path, plan: Plan, *, start: int, pr
     log = StepLog(out / "log.csv", every=plan.log_every, batch_size=plan.batch_size, monitor=monitor)
     saver = StateSaver(out / "last.ckpt", every=plan.checkpoint_every)
     stop = StopTogether(saver)
-    callbacks: list[pl.Callback] = [monitor, log, saver, stop]
-    if plan.progress:
-        callbacks.append(TQDMProgressBar(refresh_rate=1))
-    trainer = pl.Trainer(
-        max_steps=plan.steps,
-        max_epochs=-1,
-        precision=lightning_precision(plan.precision),
-        gradient_clip_val=plan.clip,
+    trainer = make_trainer(
+        out,
+        [monitor, log, saver, stop],
+        steps=plan.steps,
+        precision=plan.precision,
+        clip=plan.clip,
+        progress=plan.progress,
+        place=place,
         logger=tensorboard_logger(out) if plan.tensorboard else False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=plan.progress,
         log_every_n_steps=plan.log_every,
-        default_root_dir=out,
-        callbacks=callbacks,
-        **processes(place),
     )
     stream = BatchStream(
         strips,
@@ -89,7 +86,13 @@ def run(method: Method, strips: Strips, out: Path, plan: Plan, *, start: int, pr
         world=place.world,
         sampling=plan.sampling,
     )
-    loader = DataLoader(stream, batch_size=None, num_workers=plan.workers, worker_init_fn=leave_stopping)
+    loader = DataLoader(
+        stream,
+        batch_size=None,
+        num_workers=plan.workers,
+        worker_init_fn=leave_stopping,
+        multiprocessing_context=loader_context(place, plan.workers),
+    )
     try:
         with stop.listening(place.world > 1):
             trainer.fit(module, loader, ckpt_path=saver.path if start else None, weights_only=True)
@@ -99,6 +102,59 @@ def run(method: Method, strips: Strips, out: Path, plan: Plan, *, start: int, pr
         raise KeyboardInterrupt
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()  # what follows, such as settling, is for one process
+
+
+def make_trainer(
+    out: Path,
+    callbacks: Sequence[pl.Callback],
+    *,
+    steps: int,
+    precision: Precision,
+    clip: float,
+    progress: bool,
+    place: Place = _ALONE,
+    **options: Any,
+) -> pl.Trainer:
+    """Make a Trainer that counts in steps and leaves saving to our callbacks.
+
+    Parameters
+    ----------
+    out : Path
+    callbacks : sequence of Callback
+    steps, precision, clip, progress
+        As `fit` takes them.
+    place : Place
+        This process among those of the run.
+    **options
+        Further arguments of Lightning's Trainer.
+    """
+    quiet_lightning()
+    bar = [TQDMProgressBar(refresh_rate=1)] if progress else []
+    return pl.Trainer(
+        max_steps=steps,
+        max_epochs=-1,
+        precision=lightning_precision(precision),
+        gradient_clip_val=clip,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=progress,
+        default_root_dir=out,
+        callbacks=[*callbacks, *bar],
+        **{"logger": False, **processes(place), **options},
+    )
+
+
+def loader_context(place: Place, workers: int) -> BaseContext | None:
+    """Say how loader processes are started; None: as Python does by itself.
+
+    Several processes have threads that talk to each other, and a fork in the midst of that may hang for ever; a
+    server without threads is asked to fork instead.
+    """
+    if not workers or place.world == 1 or "forkserver" not in multiprocessing.get_all_start_methods():
+        return None
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([BatchStream.__module__, leave_stopping.__module__])
+    return context
 
 
 def processes(place: Place) -> dict[str, Any]:
@@ -154,6 +210,8 @@ def quiet_lightning() -> None:
         "isinstance",
         "persistent_workers",
         "broadcast_buffers",  # its new name is not known to older versions
+        "in eval mode at the start of training",  # every step sets the mode
+        "resuming from a checkpoint that ended before",  # the stream of batches can be resumed
     )
     for text in advice:
         warnings.filterwarnings("ignore", message=f".*{text}.*")

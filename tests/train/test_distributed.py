@@ -92,7 +92,11 @@ def start(
 
 
 def finish(process: subprocess.Popen[str], status: int = 0) -> str:
-    errors = process.communicate(timeout=300)[1]
+    try:
+        errors = process.communicate(timeout=300)[1]
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # or it would be in the way of all that follow
+        raise
     assert process.returncode == status, errors
     return errors
 

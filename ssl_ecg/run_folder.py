@@ -1,0 +1,68 @@
+"""The folder of a run: whose it is, and on what it was started."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ssl_ecg.errors import CheckpointError
+from ssl_ecg.files import make_folder, write_json, write_whole
+from ssl_ecg.recipes import dump_recipe
+
+_RECIPE, _NOTE = "recipe.yaml", "run.json"
+_OTHER = "choose another --out"
+
+
+def claim(
+    out: Path,
+    recipe: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    *,
+    started_on: str,
+    notes: Mapping[str, Any],
+    write: bool = True,
+) -> None:
+    """Take a run folder, or make sure that the run in it is this one.
+
+    Parameters
+    ----------
+    out : Path
+    recipe : mapping
+        Kept as `recipe.yaml`.
+    facts : mapping
+        What else makes a run this one, such as the fingerprint of its archive; kept in `run.json`.
+    started_on : str
+        What the facts describe, for the error.
+    notes : mapping
+        Kept beside the facts, and not compared.
+    write : bool
+        Of several processes, one writes.
+
+    Raises
+    ------
+    CheckpointError
+        If the folder holds another run, or a recipe that is not of a run, or cannot be written.
+    """
+    text, file = dump_recipe(recipe), out / _RECIPE
+    begun = (out / "last.ckpt").exists() or (out / "encoder").exists()
+    if not begun:
+        if file.exists() and not (out / _NOTE).exists():
+            raise CheckpointError(str(out), f"holds a {_RECIPE} that is not of a run", _OTHER)
+        if write:
+            make_folder(out)
+            write_json(out / _NOTE, {**facts, **notes})
+            write_whole(file, lambda f: f.write(text.encode()))
+        return
+    try:
+        same = file.read_text(encoding="utf-8") == text
+        noted = json.loads((out / _NOTE).read_text(encoding="utf-8"))
+        known = all(noted[name] == value for name, value in json.loads(json.dumps(facts)).items())
+    except (OSError, ValueError, KeyError, TypeError):
+        raise CheckpointError(str(out), f"holds a run whose {_RECIPE} or {_NOTE} is gone or damaged", _OTHER) from None
+    if not same:
+        remedy = f"{_OTHER}, or repeat the recipe and overrides kept in its {_RECIPE}"
+        raise CheckpointError(str(out), "holds a run of another recipe", remedy)
+    if not known:
+        raise CheckpointError(str(out), f"holds a run on {started_on}", _OTHER)
