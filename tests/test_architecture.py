@@ -160,7 +160,7 @@ def calls(module: str) -> Iterator[tuple[str, ast.Call]]:
 def test_source_is_found() -> None:
     assert {"errors", "data.archive", "train.fit", "cli"} <= set(modules())
     assert "data.corpora" in own_targets("data.prepare")
-    assert any(found.late for found in imports("cli"))
+    assert any(found.late for found in imports("commands.training"))
     assert "torch" in foreign("models.conv1d")
 
 

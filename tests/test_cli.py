@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ssl_ecg import Archive, commands, prepare
-from ssl_ecg.cli import build_parser, folds, run
-from ssl_ecg.commands import corpus_options, parse_band
+from ssl_ecg import Archive, prepare
+from ssl_ecg.cli import build_parser, run
+from ssl_ecg.commands import recipe_files
+from ssl_ecg.commands.archives import corpus_options, parse_band
+from ssl_ecg.commands.arguments import folds
 from ssl_ecg.data.record import Record
 from ssl_ecg.errors import SSLECGError
 from ssl_ecg.leads import STANDARD_LEADS
@@ -95,7 +97,7 @@ def test_every_command_has_its_function() -> None:
     }  # fmt: skip
     for name in names:
         options = build_parser().parse_args([name, *minimal[name].split()])
-        assert callable(getattr(commands, options.call))
+        assert callable(options.call)
 
 
 @pytest.mark.parametrize(("text", "expected"), [("3", (3,)), ("1-3,9", (1, 2, 3, 9)), ("7-7", (7,)), ("2,1", (2, 1))])
@@ -211,21 +213,21 @@ def test_how_failures_end(monkeypatch, capsys, error: BaseException, status: int
     def fail(options: object) -> None:
         raise error
 
-    monkeypatch.setattr(commands, "list_recipes", fail)
+    monkeypatch.setattr(recipe_files, "list_recipes", fail)
     monkeypatch.setattr(os, "dup2", lambda *descriptors: None)
     assert run(["recipes", "list"]) == status
     assert text in capsys.readouterr().err
 
 
 def test_errors_of_the_programmer_are_not_hidden(monkeypatch) -> None:
-    monkeypatch.setattr(commands, "list_recipes", lambda options: 1 / 0)
+    monkeypatch.setattr(recipe_files, "list_recipes", lambda options: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run(["recipes", "list"])
 
 
 def test_warnings_are_one_line(monkeypatch, capsys) -> None:
     before = warnings.showwarning
-    monkeypatch.setattr(commands, "list_recipes", lambda options: warnings.warn("look\nhere", stacklevel=1))
+    monkeypatch.setattr(recipe_files, "list_recipes", lambda options: warnings.warn("look\nhere", stacklevel=1))
     assert run(["recipes", "list"]) == 0
     assert capsys.readouterr().err == "ssl-ecg: warning: look here\n"
     assert warnings.showwarning is before

@@ -1,0 +1,1 @@
+"""The sub-commands of `ssl-ecg`: what they take and which function they call."""

@@ -1,0 +1,186 @@
+"""Commands on embeddings: embed, probe, screen, map."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ssl_ecg.commands.arguments import command, engine, folds, not_negative, overrides, positive, quiet
+from ssl_ecg.errors import RecipeError
+
+
+def add_embed(commands: Any) -> None:
+    """Add `embed`."""
+    parser = command(commands, "embed", embed_archive, "Embed every record of an archive.")
+    parser.add_argument("archive", type=Path)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--checkpoint", metavar="C", help="run folder, checkpoint folder or released name")
+    source.add_argument("--random", metavar="RECIPE", help="the untrained encoder of a recipe or RUN/recipe.yaml")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--batch-size", type=positive, default=256, help="records at a time (default %(default)s)")
+    engine(parser)
+    parser.add_argument("--seed", type=not_negative, default=0, help="of the untrained encoder")
+    overrides(parser, "of the untrained encoder's recipe, such as encoder.n_leads=2")
+    quiet(parser)
+
+
+def add_probe(commands: Any) -> None:
+    """Add `probe`."""
+    parser = command(commands, "probe", probe_embeddings, "Measure embeddings by linear and kNN probes.")
+    parser.add_argument("embeddings", type=Path, metavar="DIR")
+    parser.add_argument("--task", required=True, help="such as superclass or cpsc9")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--baseline", type=Path, metavar="DIR", help="embeddings of the same records to compare with")
+    parser.add_argument("--train-folds", type=folds, metavar="1-8")
+    parser.add_argument("--val-folds", type=folds, metavar="9")
+    parser.add_argument("--test-folds", type=folds, metavar="10")
+    parser.add_argument("--labels", type=positive, metavar="N", help="also probe with N labelled records")
+    parser.add_argument("--draws", type=positive, default=10, help="draws of N labelled records (default %(default)s)")
+    parser.add_argument("--seed", type=not_negative, default=0)
+    parser.add_argument("--no-knn", action="store_true", help="leave the nearest-neighbour probe out")
+
+
+def add_screen(commands: Any) -> None:
+    """Add `screen`."""
+    parser = command(commands, "screen", screen_embeddings, "Rank recordings by how unusual they are.")
+    parser.add_argument("embeddings", type=Path, metavar="DIR")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--detector", default="kmeans", help="kmeans, dbscan, hdbscan or knn (default %(default)s)")
+    parser.add_argument("--reference", type=Path, metavar="DIR", help="embeddings of what counts as usual")
+    parser.add_argument("--archive", type=Path, help="draw the most unusual recordings from this archive")
+    parser.add_argument("--budget", type=float, default=20.0, help="alerts per 1,000 recordings (default %(default)s)")
+    parser.add_argument(
+        "--top", type=not_negative, default=12, help="recordings drawn in the report (default %(default)s)"
+    )
+    parser.add_argument("--seed", type=not_negative, default=0)
+
+
+def add_map(commands: Any) -> None:
+    """Add `map`."""
+    parser = command(commands, "map", map_embeddings, "Draw embeddings as a UMAP picture.")
+    parser.add_argument("embeddings", type=Path, metavar="DIR")
+    parser.add_argument("--out", type=Path, required=True, metavar="PICTURE", help=".png or .svg")
+    parser.add_argument("--task", help="colour by the classes of this task")
+    parser.add_argument("--scores", type=Path, help="scores.parquet of 'ssl-ecg screen', or its folder")
+    parser.add_argument(
+        "--colour", "--color", dest="colour", choices=("label", "cluster", "score"),
+        help="default: label with --task, score with --scores",
+    )  # fmt: skip
+    parser.add_argument("--method", choices=("umap", "pca"), default="umap")
+    parser.add_argument("--seed", type=not_negative, default=0)
+
+
+def embed_archive(options: argparse.Namespace) -> None:
+    """Embed an archive with a checkpoint, or with an untrained encoder."""
+    from ssl_ecg.data.archive import Archive
+    from ssl_ecg.embedding import embed
+    from ssl_ecg.pretraining import random_encoder
+    from ssl_ecg.train.checkpoint import load_encoder
+
+    archive = Archive(options.archive)
+    if options.random:
+        encoder = random_encoder(options.random, archive, overrides=options.overrides, seed=options.seed)
+        card = {"random": options.random}
+    elif options.overrides:
+        raise RecipeError("--set", "changes nothing of a trained encoder", "leave it out, or give --random")
+    else:
+        encoder, card = load_encoder(options.checkpoint), {"checkpoint": options.checkpoint}
+    embeddings = embed(
+        encoder,
+        archive,
+        out=options.out,
+        batch_size=options.batch_size,
+        progress=not options.quiet,
+        card=card,
+        engine=options.engine,
+    )
+    print(f"{options.out}: {len(embeddings)} embeddings of {embeddings.dim} numbers")
+
+
+def probe_embeddings(options: argparse.Namespace) -> None:
+    """Probe embeddings and print the macro figures."""
+    from ssl_ecg.probe import probe_folder
+
+    metrics = probe_folder(
+        options.embeddings,
+        options.task,
+        options.out,
+        train_folds=options.train_folds,
+        val_folds=options.val_folds,
+        test_folds=options.test_folds,
+        baseline=options.baseline,
+        n_labels=options.labels,
+        draws=options.draws,
+        knn=not options.no_knn,
+        seed=options.seed,
+    )
+    for line in probe_lines(metrics):
+        print(line)
+    print(f"{options.out / 'metrics.json'}")
+
+
+def screen_embeddings(options: argparse.Namespace) -> None:
+    """Score embeddings and write the report."""
+    from ssl_ecg.app.screening import screen_with_report
+
+    table = screen_with_report(
+        options.embeddings,
+        options.out,
+        detector=options.detector,
+        reference=options.reference,
+        archive=options.archive,
+        alert_budget=options.budget,
+        top=options.top,
+        seed=options.seed,
+    )
+    flagged = table[table["flagged"]]
+    print(f"{len(flagged)} of {len(table)} recordings flagged; strangest first:")
+    for _, row in table.sort_values("anomaly_score", ascending=False).head(10).iterrows():
+        print(f"  {row['record_id']}  score {row['anomaly_score']:.3f}")
+    print(f"{options.out / 'report.html'}")
+
+
+def map_embeddings(options: argparse.Namespace) -> None:
+    """Draw the UMAP picture."""
+    from ssl_ecg.app.mapping import draw_map
+
+    path = draw_map(
+        options.embeddings,
+        options.out,
+        task=options.task,
+        scores=options.scores,
+        colour=options.colour,
+        method=options.method,
+        seed=options.seed,
+    )
+    print(path)
+
+
+def probe_lines(metrics: dict[str, Any]) -> list[str]:
+    """Give the macro figures of a probe as lines of text."""
+    lines = []
+    for name in ("linear", "knn"):
+        if name in metrics:
+            lines.append(f"{name:>6} probe: macro AUROC {interval(metrics[name]['macro']['auroc'])}")
+        if name in metrics.get("baseline", {}):
+            lines.append(f"    baseline: {interval(metrics['baseline'][name]['macro']['auroc'])}")
+            lines.append(f"  difference: {interval(metrics['difference'][name], signed=True)}")
+    for entry in metrics.get("label_efficiency", []):
+        auroc = interval(entry["linear"]["macro_auroc"])
+        lines.append(
+            f"  with {entry['n_labels']} labels: macro AUROC {auroc} (mean of {len(entry['linear']['draws'])} draws)"
+        )
+    return lines
+
+
+def interval(estimate: dict[str, float], *, signed: bool = False) -> str:
+    """Write a figure with its interval.
+
+    Examples
+    --------
+    >>> interval({"value": 0.9, "low": 0.85, "high": 0.94})
+    '0.900 [0.850, 0.940]'
+    """
+    sign = "+" if signed else ""
+    return f"{estimate['value']:{sign}.3f} [{estimate['low']:{sign}.3f}, {estimate['high']:{sign}.3f}]"

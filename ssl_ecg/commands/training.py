@@ -1,0 +1,72 @@
+"""Commands that train: pretrain, finetune."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ssl_ecg.commands.arguments import command, folds, not_negative, overrides, positive, quiet
+
+
+def add_pretrain(commands: Any) -> None:
+    """Add `pretrain`."""
+    parser = command(commands, "pretrain", pretrain_encoder, "Pretrain an encoder without labels.")
+    parser.add_argument("recipe", help="name (see 'ssl-ecg recipes list') or YAML file")
+    parser.add_argument("--data", type=Path, required=True, metavar="ARCHIVE")
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN")
+    overrides(parser, "such as train.lr=1e-3")
+    parser.add_argument("--task", help="log an online probe on this task, such as superclass")
+    parser.add_argument("--devices", type=positive, default=1, help="processes on this host, each with a GPU if there")
+    quiet(parser)
+
+
+def add_finetune(commands: Any) -> None:
+    """Add `finetune`."""
+    parser = command(commands, "finetune", finetune_classifier, "Train a classifier, from a checkpoint or not.")
+    parser.add_argument("recipe", help="finetune/default, finetune/scratch or a YAML file")
+    parser.add_argument("--data", type=Path, required=True, metavar="ARCHIVE")
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN")
+    parser.add_argument("--checkpoint", metavar="C", help="run folder, checkpoint folder or released name")
+    parser.add_argument("--task", default="superclass", help="such as superclass or cpsc9 (default %(default)s)")
+    parser.add_argument("--train-folds", type=folds, metavar="1-8")
+    parser.add_argument("--val-folds", type=folds, metavar="9")
+    parser.add_argument("--test-folds", type=folds, metavar="10")
+    parser.add_argument("--labels", type=positive, metavar="N", help="train on N of the labelled records")
+    parser.add_argument("--draw", type=not_negative, default=0, help="which N of them")
+    overrides(parser, "such as train.lr=1e-3")
+    quiet(parser)
+
+
+def pretrain_encoder(options: argparse.Namespace) -> None:
+    """Pretrain from a recipe."""
+    from ssl_ecg.pretraining import pretrain
+    from ssl_ecg.train.launch import find_place
+
+    run = pretrain(
+        options.recipe,
+        options.data,
+        options.out,
+        overrides=options.overrides,
+        task=options.task,
+        progress=not options.quiet,
+        devices=options.devices,
+    )
+    if find_place().rank == 0:
+        print(f"encoder: {run / 'encoder'}")
+
+
+def finetune_classifier(options: argparse.Namespace) -> None:
+    """Fine-tune from a recipe and print the macro figures."""
+    import json
+
+    from ssl_ecg.finetuning import finetune
+
+    names = ("checkpoint", "task", "train_folds", "val_folds", "test_folds", "labels", "draw", "overrides")
+    given = {name: getattr(options, name) for name in names}
+    run = finetune(options.recipe, options.data, options.out, progress=not options.quiet, **given)
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    for part in (name for name in ("validation", "test") if name in metrics):
+        found = {key: "-" if value is None else f"{value:.3f}" for key, value in metrics[part]["macro"].items()}
+        print(f"{part:>10}: macro AUROC {found['auroc']}, F1 {found['f1']} ({metrics[part]['records']} records)")
+    print(f"{run / 'metrics.json'}")
