@@ -29,7 +29,8 @@ from ssl_ecg.train.state import load_state
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
-import os, sys, time
+import faulthandler, os, sys, time
+faulthandler.dump_traceback_later(200)  # in each process, so that one that hangs says where
 from ssl_ecg import pretrain
 from ssl_ecg.methods.simclr import SimCLR
 
@@ -95,10 +96,15 @@ def finish(process: subprocess.Popen[str], status: int = 0) -> str:
     try:
         errors = process.communicate(timeout=300)[1]
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)  # or it would be in the way of all that follow
-        raise
+        pytest.fail(f"the run hangs:\n{kill(process)}")
     assert process.returncode == status, errors
     return errors
+
+
+def kill(process: subprocess.Popen[str]) -> str:
+    """End a whole process group, which would be in the way of what follows; give what it has said."""
+    os.killpg(process.pid, signal.SIGKILL)
+    return process.communicate()[1]
 
 
 @pytest.fixture(scope="module")
@@ -123,12 +129,13 @@ def under_way(script: Path, archive: Archive, out: Path) -> Iterator[subprocess.
         deadline = time.monotonic() + 240
         while not ((rows := read_log(out / "log.csv")) and int(rows[-1]["step"]) >= 6):
             assert process.poll() is None, "the run ended by itself"
-            assert time.monotonic() < deadline, "the run did not get so far"
+            if time.monotonic() > deadline:
+                pytest.fail(f"the run did not get so far:\n{kill(process)}")
             time.sleep(0.05)
         yield process
     finally:
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+            kill(process)
 
 
 def saved(out: Path) -> int:
