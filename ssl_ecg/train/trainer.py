@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import warnings
 from collections.abc import Sequence
 from datetime import timedelta
-from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +89,8 @@ def run(method: Method, strips: Strips, out: Path, plan: Plan, *, start: int, pr
         batch_size=None,
         num_workers=plan.workers,
         worker_init_fn=leave_stopping,
-        multiprocessing_context=loader_context(place, plan.workers),
+        # several processes have threads that talk to each other: a fork in the midst of that may hang for ever
+        multiprocessing_context="spawn" if plan.workers and place.world > 1 else None,
     )
     try:
         with stop.listening(place.world > 1):
@@ -142,19 +141,6 @@ def make_trainer(
         callbacks=[*callbacks, *bar],
         **{"logger": False, **processes(place), **options},
     )
-
-
-def loader_context(place: Place, workers: int) -> BaseContext | None:
-    """Say how loader processes are started; None: as Python does by itself.
-
-    Several processes have threads that talk to each other, and a fork in the midst of that may hang for ever; a
-    server without threads is asked to fork instead.
-    """
-    if not workers or place.world == 1 or "forkserver" not in multiprocessing.get_all_start_methods():
-        return None
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([BatchStream.__module__, leave_stopping.__module__])
-    return context
 
 
 def processes(place: Place) -> dict[str, Any]:
