@@ -13,6 +13,8 @@ from typing import NoReturn
 from ssl_ecg._version import __version__
 from ssl_ecg.commands.archives import add_download, add_prepare
 from ssl_ecg.commands.embeddings import add_embed, add_map, add_probe, add_screen
+from ssl_ecg.commands.evaluation import add_evaluate
+from ssl_ecg.commands.prediction import add_predict
 from ssl_ecg.commands.recipe_files import add_recipes
 from ssl_ecg.commands.training import add_finetune, add_pretrain
 from ssl_ecg.commands.whole_line import add_demo
@@ -31,8 +33,10 @@ _COMMANDS = (
     add_prepare,
     add_pretrain,
     add_finetune,
+    add_predict,
     add_embed,
     add_probe,
+    add_evaluate,
     add_screen,
     add_map,
     add_demo,

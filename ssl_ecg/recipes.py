@@ -3,7 +3,8 @@
 A recipe has five sections: `encoder` and `method` (a name and the keyword arguments of its class), `views`
 (the arguments of `Views`; its transforms are names with arguments), `data` (the arguments of `open_strips`)
 and `train` (those of `fit`). One with a section `head` is for fine-tuning, with `loss` in place of `method`, `data` of
-`open_labelled` and `train` of `fit_supervised`. No parameter is declared anywhere but in those signatures.
+`open_labelled` and `train` of `fit_supervised`; one with a section `protocol` is for evaluation and has no other.
+No parameter is declared anywhere but in those signatures.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from ssl_ecg.errors import ArchiveError, RecipeError
 from ssl_ecg.files import write_whole
 from ssl_ecg.recipe_yaml import apply_override, parse_file, shorten
 
-SECTIONS = ("about", "encoder", "views", "method", "head", "loss", "data", "train")
+SECTIONS = ("about", "encoder", "views", "method", "head", "loss", "data", "train", "protocol")
 
 
 def list_recipes() -> dict[str, Path]:
@@ -101,6 +102,8 @@ def bind_recipe(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
     about = raw.get("about", "")
     if not isinstance(about, str):
         raise RecipeError(f"{where}: about", "is not a text", "describe the recipe in a sentence")
+    if "protocol" in raw:
+        return {"about": about, "protocol": _bind_protocol(raw, where)}
     bound: dict[str, Any] = {
         "about": about,
         "encoder": _bind_named(ENCODERS, raw.get("encoder"), f"{where}: encoder", ()),
@@ -137,6 +140,15 @@ def _bind_finetuning(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
         "data": bind(open_labelled, raw.get("data") or {}, f"{where}: data", skip=("archive", "targets", "rows")),
         "train": bind(fit_supervised, raw.get("train") or {}, f"{where}: train", skip=fit_skips),
     }
+
+
+def _bind_protocol(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Bind the only section of a recipe for evaluation."""
+    from ssl_ecg.evaluate.protocol import Protocol
+
+    if others := sorted(set(raw) - {"about", "protocol"}):
+        raise RecipeError(f"{where}: {others[0]}", "stands beside a protocol", "take it out")
+    return bind(Protocol, raw["protocol"] or {}, f"{where}: protocol")
 
 
 def _bind_method(values: Any, where: str, also: Sequence[str] = ()) -> dict[str, Any]:

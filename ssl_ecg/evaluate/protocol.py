@@ -1,0 +1,155 @@
+"""What is measured, on which records, with how many labels: a protocol, as a recipe says it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssl_ecg.errors import LabelError, RecipeError
+from ssl_ecg.evaluate.sampling import grouped_folds
+from ssl_ecg.evaluate.splits import Split, choose_split
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Probe = Literal["linear", "knn"]
+How = Literal["auto", "folds", "rotations"]
+_PSEUDO_FOLDS = 9
+_OFFICIAL = 10
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One way to measure an encoder.
+
+    Parameters
+    ----------
+    task : str
+        Name of a label system.
+    split : {"auto", "folds", "rotations"}
+        "folds": the last fold tests, the one before validates, the others train (PTB-XL's official 10, 9 and 1-8).
+        "rotations": each third of the folds tests in turn, and the last of the others validates; patients are
+        dealt to nine folds where the corpus has none. "auto": the former where there are ten folds.
+    train_corpora, test_corpora : list of str, optional
+        Train and validate on some corpora and test on others; given both, nothing is split by folds.
+    probes : list of {"linear", "knn"}
+    label_sizes : list of int
+        Numbers of labelled training records to try beside all of them.
+    label_shares : list of float
+        Shares of the training records likewise.
+    draws : int
+        Nested, stratified choices of each number of labels.
+    perturbations : list
+        Changes of the test records, each a name with arguments: the probe is trained on clean ones.
+    finetune : str, optional
+        A recipe with which the encoder is fine-tuned too, and trained from scratch beside it.
+    finetune_draws : int
+        Draws of few labels in fine-tuning.
+    references : list of str
+        Published figures to stand beside; names in the table of references.
+    seed : int
+
+    Raises
+    ------
+    RecipeError
+        If a value is impossible.
+    """
+
+    task: str = "superclass"
+    split: How = "auto"
+    train_corpora: list[str] | None = None
+    test_corpora: list[str] | None = None
+    probes: list[Probe] = field(default_factory=lambda: ["linear", "knn"])
+    label_sizes: list[int] = field(default_factory=list)
+    label_shares: list[float] = field(default_factory=list)
+    draws: int = 10
+    perturbations: list[dict[str, Any]] = field(default_factory=list)
+    finetune: str | None = None
+    finetune_draws: int = 2
+    references: list[str] = field(default_factory=list)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.train_corpora is None) != (self.test_corpora is None):
+            raise RecipeError(
+                "protocol.test_corpora", "stands alone", "give train_corpora and test_corpora, or neither"
+            )
+        if self.draws < 1 or self.finetune_draws < 1 or self.seed < 0:
+            problem = f"draws {self.draws} and {self.finetune_draws}, seed {self.seed}"
+            raise RecipeError("protocol", problem, "give one draw or more and a seed of 0 or more")
+        if any(n < 1 for n in self.label_sizes) or any(not 0 < share < 1 for share in self.label_shares):
+            problem = f"label_sizes {self.label_sizes}, label_shares {self.label_shares}"
+            raise RecipeError("protocol", problem, "give whole numbers from 1 on, and shares between 0 and 1")
+
+    def splits(self, index: pd.DataFrame, labels: NDArray[Any], known: NDArray[np.bool_]) -> dict[str, Split]:
+        """Divide the labelled records, once or in rotation.
+
+        Parameters
+        ----------
+        index : DataFrame
+            Of an archive.
+        labels : array (record, class)
+        known : bool array (record,)
+
+        Raises
+        ------
+        LabelError
+            If a set would be empty or two sets share a patient.
+        """
+        if self.train_corpora is not None and self.test_corpora is not None:
+            return {"transfer": self._transfer(index, labels, known)}
+        folds = np.asarray(index["fold"].astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan))
+        present = sorted({int(fold) for fold in folds[known & np.isfinite(folds)]})
+        if self.split == "folds" or (self.split == "auto" and _OFFICIAL in present):
+            return {"official": choose_split(index, labels, known, seed=self.seed)}
+        if len(present) < 3:
+            rows = np.flatnonzero(known)
+            patients = index["patient_id"].astype(str).to_numpy()[rows]
+            shares = [1 / _PSEUDO_FOLDS] * _PSEUDO_FOLDS
+            folds = np.full(len(index), np.nan)
+            folds[rows] = 1 + grouped_folds(labels[rows], patients, shares=shares, seed=self.seed)
+            present = list(range(1, _PSEUDO_FOLDS + 1))
+        table = index.assign(fold=folds)
+        thirds = [[int(fold) for fold in part] for part in np.array_split(present, 3)]
+        return {f"{test[0]}-{test[-1]}": self._rotation(table, labels, known, present, test) for test in thirds}
+
+    def _rotation(
+        self, index: pd.DataFrame, labels: NDArray[Any], known: NDArray[np.bool_], folds: list[int], test: list[int]
+    ) -> Split:
+        *train, val = (fold for fold in folds if fold not in test)
+        return choose_split(index, labels, known, train_folds=train, val_folds=val, test_folds=test)
+
+    def _transfer(self, index: pd.DataFrame, labels: NDArray[Any], known: NDArray[np.bool_]) -> Split:
+        corpus, patients = index["corpus"].astype(str).to_numpy(), index["patient_id"].astype(str).to_numpy()
+        test = np.flatnonzero(known & np.isin(corpus, self.test_corpora or []))
+        both = np.flatnonzero(known & np.isin(corpus, self.train_corpora or []) & ~np.isin(patients, patients[test]))
+        for name, rows in (("train_corpora", both), ("test_corpora", test)):
+            if not len(rows):
+                there = ", ".join(sorted(set(corpus)))
+                problem = f"no labelled record in {getattr(self, name)}"
+                raise LabelError(f"protocol.{name}", problem, f"the archive holds {there}")
+        part = grouped_folds(labels[both], patients[both], shares=(0.85, 0.15), seed=self.seed)
+        how = {"by": "corpora", "train": self.train_corpora, "test": self.test_corpora, "seed": self.seed}
+        return Split(both[part == 0], both[part == 1], test, how)
+
+    def sizes(self, n_train: int) -> dict[str, int]:
+        """Give the numbers of labels by name, those that the training set can give."""
+        shares = {f"{share:.0%}": round(share * n_train) for share in self.label_shares}
+        return {name: n for name, n in (shares | {str(n): n for n in self.label_sizes}).items() if 2 <= n < n_train}
+
+
+def seen_folds(card: dict[str, Any] | None, corpora: Sequence[str]) -> dict[str, list[int]]:
+    """Give the folds of some corpora that an encoder's card says it was pretrained on.
+
+    Examples
+    --------
+    >>> card = {"pretrained_on": {"corpora": {"ptbxl": {"folds": [1, 2]}, "mitdb": {"folds": []}}}}
+    >>> seen_folds(card, ["ptbxl"])
+    {'ptbxl': [1, 2]}
+    """
+    known = ((card or {}).get("pretrained_on") or {}).get("corpora") or {}
+    return {name: list(known[name].get("folds", [])) for name in corpora if name in known}
