@@ -13,6 +13,10 @@ from ssl_ecg.tasks import get_task
 
 ROTATIONS = {"1-3": ((1, 2, 3), 9), "4-6": ((4, 5, 6), 9), "7-9": ((7, 8, 9), 6)}
 """Name -> test folds and validation fold; the other five train."""
+INNER = {"inner": ((8, 9), 7)}
+"""For choosing settings: inside the training folds of the first rotation, whose test folds it never touches."""
+OUTSIDE = (1, 2, 3)
+"""Folds that the inner division leaves alone."""
 SIZES = (50, 70, 100, 200, 500)
 SHARES = (0.01, 0.1)
 
@@ -64,8 +68,9 @@ def rotation(labelled: Archive, name: str) -> Rotation:
     """Cut the labelled records for one rotation."""
     labels, known = get_task("superclass").labels(list(labelled.index["codes"]))
     fold = labelled.index["fold"].to_numpy(int)
-    test_folds, val_fold = ROTATIONS[name]
-    train_folds = tuple(f for f in range(1, 10) if f not in test_folds and f != val_fold)
+    test_folds, val_fold = {**ROTATIONS, **INNER}[name]
+    left_out = (*test_folds, val_fold, *(OUTSIDE if name in INNER else ()))
+    train_folds = tuple(f for f in range(1, 10) if f not in left_out)
     train, val, test = (np.flatnonzero(known & np.isin(fold, f)) for f in (train_folds, [val_fold], test_folds))
     patients = labelled.index["patient_id"].to_numpy().astype(str)
     return Rotation(name, train_folds, val_fold, test_folds, train, val, test, labels, patients)

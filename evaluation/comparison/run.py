@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
-from protocol import ROTATIONS, Rotation, archives, probe_scores, rotation
+from protocol import INNER, ROTATIONS, Rotation, archives, probe_scores, rotation
 
 from ssl_ecg import Archive, embed, load_encoder, pretrain
 from ssl_ecg.files import write_json
@@ -51,11 +51,16 @@ def encoder_run(cell: dict[str, Any], r: Rotation, seed: int, everything: Archiv
     run = runs / f"{cell['name']}-{r.name}-{seed}"
     overrides = [*cell.get("set", ()), f"train.seed={seed}", f"data.folds={r.seen_folds}"]
     started = time.perf_counter()
-    pretrain(cell["recipe"], everything, run, overrides=overrides, progress=False)
+    pretrain(recipe_of(cell), everything, run, overrides=overrides, progress=False)
     took = run / "seconds.json"
     if not took.exists():
         write_json(took, {"seconds": time.perf_counter() - started})
     return run, float(json.loads(took.read_text())["seconds"])
+
+
+def recipe_of(cell: dict[str, Any]) -> Any:
+    """Give a cell's recipe: by name, or with another encoder."""
+    return {**load_recipe(cell["recipe"]), "encoder": cell["encoder"]} if "encoder" in cell else cell["recipe"]
 
 
 def probed(cell: dict[str, Any], r: Rotation, seed: int, labelled: Archive, everything: Archive, options: Any) -> Any:
@@ -63,7 +68,7 @@ def probed(cell: dict[str, Any], r: Rotation, seed: int, labelled: Archive, ever
     facts: dict[str, Any] = {}
     if cell["kind"] == "untrained":
         overrides = [*cell.get("set", ()), f"data.folds={r.seen_folds}"]
-        encoder = random_encoder(load_recipe(cell["recipe"], overrides), everything, seed=seed)
+        encoder = random_encoder(load_recipe(recipe_of(cell), overrides), everything, seed=seed)
     else:
         run, facts["seconds"] = encoder_run(cell, r, seed, everything, options.work / "runs")
         encoder = load_encoder(run)
@@ -104,7 +109,7 @@ def finetuned(
 
 
 def cells(path: Path) -> list[dict[str, Any]]:
-    """Read the cells; a cell has name, kind, recipe and perhaps set, seeds, draws, sizes, pretrained."""
+    """Read the cells; the head of the file says what one may have."""
     return [{"kind": "pretrained", **cell} for cell in yaml.safe_load(path.read_text())["cells"]]
 
 
@@ -115,16 +120,17 @@ def main() -> None:
     parser.add_argument("--cells", type=Path, default=HERE / "cells.yaml")
     parser.add_argument("--only", nargs="+", help="names of cells")
     parser.add_argument("--seeds", type=int, nargs="+", help="instead of those of the cells")
-    parser.add_argument("--rotations", nargs="+", default=list(ROTATIONS), choices=list(ROTATIONS))
+    parser.add_argument("--rotations", nargs="+", choices=[*ROTATIONS, *INNER], help="instead of those of the cells")
     parser.add_argument("--draws", type=int, default=10)
     options = parser.parse_args()
 
     labelled, everything = archives(options.data, options.work)
-    cut = {name: rotation(labelled, name) for name in options.rotations}
+    cut = {name: rotation(labelled, name) for name in (*ROTATIONS, *INNER)}
     chosen = [c for c in cells(options.cells) if not options.only or c["name"] in options.only]
     for seed in sorted({seed for cell in chosen for seed in options.seeds or cell["seeds"]}):
         for cell in chosen:
-            for name, r in cut.items():
+            for name in options.rotations or cell.get("rotations", list(ROTATIONS)):
+                r = cut[name]
                 out = options.work / "scores" / f"{cell['name']}-{name}-{seed}.npz"
                 if out.exists() or seed not in (options.seeds or cell["seeds"]):
                     continue
