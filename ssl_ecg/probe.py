@@ -52,8 +52,8 @@ def run_probe(
     embeddings : Embeddings
         With codes in the index.
     task : str or task
-        Name of a label system, or an object with ``name``, ``classes`` and ``labels(codes) -> (Y, known)``.
-        Records whose labels are not known are left out and counted.
+        Name of a label system, ``.csv`` file for `table_task`, or an object with ``name``, ``classes`` and
+        ``labels(codes) -> (Y, known)``. Records whose labels are not known are left out and counted.
     train_folds, val_folds, test_folds : int or sequence of int, optional
         By default the last fold tests, the one before validates, the others train; without folds, patients
         are split 70 : 15 : 15.
@@ -266,20 +266,26 @@ class _Run:
 def task_labels(task: str | Any, index: pd.DataFrame) -> tuple[str, tuple[str, ...], FloatArray, NDArray[np.bool_]]:
     """Give a task's name, its classes, the labels (record, class) and which records have known labels.
 
+    A task is a name, a ``.csv`` file, or has ``name``, ``classes`` and ``labels_of(index)`` or ``labels(codes)``.
+
     Raises
     ------
     LabelError
-        If the task is unknown or no record has a known label.
+        If the task is unknown or continuous, or no record has a known label.
     """
-    if isinstance(task, str):
+    if isinstance(task, str | Path):
         from ssl_ecg.tasks import get_task
+        from ssl_ecg.tasks.table import table_task
 
-        task = get_task(task)
-    found, certain = task.labels(index["codes"])
+        task = table_task(task) if str(task).lower().endswith(".csv") else get_task(str(task))
+    if getattr(task, "kind", "multilabel") == "continuous":
+        remedy = "divide it into classes, such as age over 60 as 0 or 1"
+        raise LabelError(task.name, "is continuous, and probes and fine-tuning learn classes", remedy)
+    found, certain = task.labels_of(index) if hasattr(task, "labels_of") else task.labels(index["codes"])
     labels: FloatArray = np.asarray(found, dtype=np.float64)
     known: NDArray[np.bool_] = np.asarray(certain, dtype=bool)
     if not known.any():
-        problem = f"none of {len(known)} records has a code of this task"
+        problem = f"none of {len(known)} records has a code of this task or a known label"
         raise LabelError(task.name, problem, "choose a task that fits the codes of the corpus")
     return str(task.name), tuple(task.classes), labels, known
 

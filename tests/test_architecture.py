@@ -20,16 +20,18 @@ FLOORS: list[tuple[str, ...]] = [
     ("_version", "errors", "leads", "tasks"),
     (
         *("signal", "spectral", "files", "estimator", "logistic", "preprocessing", "embeddings"),
-        *("evaluate.metrics", "evaluate.bootstrap", "evaluate.sampling", "evaluate.splits"),
+        *("evaluate.metrics", "evaluate.bootstrap", "evaluate.sampling", "evaluate.splits", "evaluate.counting"),
+        *("evaluate.decisions", "evaluate.calibration", "evaluate.challenge"),
+        *("evaluate.thresholds", "evaluate.regression", "evaluate.reliability", "evaluate.curves"),
     ),
     (
         *("data.record", "data.readers", "data.corpora", "data.simulate", "data", "data.strips"),
-        *("augment", "models", "screen", "scaling", "linear_probe", "knn_probe", "processes"),
+        *("augment", "models", "screen", "scaling", "linear_probe", "knn_probe", "processes", "features"),
     ),
-    ("methods", "embedding", "embedding_files", "map", "probe"),
+    ("methods", "embedding", "embedding_files", "map", "sources", "probe"),
     ("train",),
     ("recipes", "recipe_yaml", "run_folder", "evaluate"),
-    ("pretraining", "finetuning", "plot"),
+    ("pretraining", "finetuning", "finetuning_results", "finetuning_seeds", "ensemble", "prediction", "evaluation", "plot"),
     ("app", "commands", "cli"),
 ]
 FLOOR_OF = {unit: floor for floor, units in enumerate(FLOORS) for unit in units}
@@ -46,7 +48,7 @@ TORCH_FREE_UNITS = {
     *FLOORS[0],
     *FLOORS[1],
     *("data", "data.record", "data.readers", "data.corpora", "data.simulate"),
-    *("screen", "linear_probe", "knn_probe", "map", "probe", "plot"),
+    *("screen", "linear_probe", "knn_probe", "map", "probe", "plot", "features"),
 }
 LATE_ONLY = {"faiss", "hdbscan", "matplotlib", "pandas", "sklearn", "umap", "wfdb"}
 TALKS = {"app", "cli", "commands"}  # units that may print
@@ -232,7 +234,7 @@ def test_torch_stays_out_of_the_lower_floors() -> None:
     assert not wrong, "\n".join(sorted(wrong))
 
 
-UPPER = ("cli", "commands", "recipes", "pretraining", "finetuning", "app.demo", "app.report")
+UPPER = ("cli", "commands", "recipes", "pretraining", "finetuning", "prediction", "app.demo", "app.report")
 
 
 @pytest.mark.parametrize("module", UPPER)

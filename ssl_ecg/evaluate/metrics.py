@@ -8,13 +8,12 @@ which it gives (resample, class): a thousand bootstrap resamples are one call.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ssl_ecg.errors import LabelError
+from ssl_ecg.evaluate.counting import checked_pair, over_ranking, ratio, weighted_counts
 
 FloatArray = NDArray[np.float64]
 
@@ -84,7 +83,7 @@ def auroc(y_true: ArrayLike, y_score: ArrayLike, weights: ArrayLike | None = Non
         pairs = positive.sum(axis=1) * negative.sum(axis=1)
         return np.asarray((above * negative).sum(axis=1) / np.where(pairs > 0, pairs, np.nan))
 
-    return _over_ranking(y_true, y_score, weights, area)
+    return over_ranking(y_true, y_score, weights, area)
 
 
 def average_precision(y_true: ArrayLike, y_score: ArrayLike, weights: ArrayLike | None = None) -> FloatArray:
@@ -108,7 +107,7 @@ def average_precision(y_true: ArrayLike, y_score: ArrayLike, weights: ArrayLike 
         total = positive.sum(axis=1)
         return np.asarray((positive * precision).sum(axis=1) / np.where(total > 0, total, np.nan))
 
-    return _over_ranking(y_true, y_score, weights, area)
+    return over_ranking(y_true, y_score, weights, area)
 
 
 def f1(y_true: ArrayLike, decision: ArrayLike, weights: ArrayLike | None = None) -> FloatArray:
@@ -119,26 +118,26 @@ def f1(y_true: ArrayLike, decision: ArrayLike, weights: ArrayLike | None = None)
     >>> f1([1, 1, 0, 0], [1, 0, 1, 0])
     array([0.5])
     """
-    tp, fp, fn, _ = _counts(y_true, decision, weights)
-    return _ratio(2 * tp, 2 * tp + fp + fn, undefined=tp + fn == 0)
+    tp, fp, fn, _ = weighted_counts(y_true, decision, weights)
+    return ratio(2 * tp, 2 * tp + fp + fn, undefined=tp + fn == 0)
 
 
 def precision(y_true: ArrayLike, decision: ArrayLike, weights: ArrayLike | None = None) -> FloatArray:
     """Give the share of calls that are right; NaN where a class is never called."""
-    tp, fp, _, _ = _counts(y_true, decision, weights)
-    return _ratio(tp, tp + fp, undefined=tp + fp == 0)
+    tp, fp, _, _ = weighted_counts(y_true, decision, weights)
+    return ratio(tp, tp + fp, undefined=tp + fp == 0)
 
 
 def recall(y_true: ArrayLike, decision: ArrayLike, weights: ArrayLike | None = None) -> FloatArray:
     """Give the share of positives that are called (sensitivity); NaN where a class has no positive."""
-    tp, _, fn, _ = _counts(y_true, decision, weights)
-    return _ratio(tp, tp + fn, undefined=tp + fn == 0)
+    tp, _, fn, _ = weighted_counts(y_true, decision, weights)
+    return ratio(tp, tp + fn, undefined=tp + fn == 0)
 
 
 def specificity(y_true: ArrayLike, decision: ArrayLike, weights: ArrayLike | None = None) -> FloatArray:
     """Give the share of negatives that are not called; NaN where a class has no negative."""
-    _, fp, _, tn = _counts(y_true, decision, weights)
-    return _ratio(tn, tn + fp, undefined=tn + fp == 0)
+    _, fp, _, tn = weighted_counts(y_true, decision, weights)
+    return ratio(tn, tn + fp, undefined=tn + fp == 0)
 
 
 def best_f1_thresholds(y_true: ArrayLike, y_score: ArrayLike, *, fallback: float = 0.5) -> FloatArray:
@@ -157,7 +156,7 @@ def best_f1_thresholds(y_true: ArrayLike, y_score: ArrayLike, *, fallback: float
     >>> best_f1_thresholds([0, 0, 1, 1], [0.1, 0.4, 0.6, 0.8])
     array([0.5])
     """
-    truth, score = _pair(y_true, y_score)
+    truth, score = checked_pair(y_true, y_score)
     thresholds = np.full(truth.shape[1], fallback)
     for k in range(truth.shape[1]):
         known = np.isfinite(truth[:, k])
@@ -171,66 +170,3 @@ def best_f1_thresholds(y_true: ArrayLike, y_score: ArrayLike, *, fallback: float
         best = int(np.argmax(np.where(last, quality, -1.0)))
         thresholds[k] = s[best] if best == len(s) - 1 else (s[best] + s[best + 1]) / 2
     return thresholds
-
-
-def _over_ranking(
-    y_true: ArrayLike,
-    y_score: ArrayLike,
-    weights: ArrayLike | None,
-    area: Callable[[FloatArray, FloatArray], FloatArray],
-) -> FloatArray:
-    """Apply ``area`` to the weights of positives and negatives by falling score, ties joined."""
-    truth, score = _pair(y_true, y_score)
-    rows = _weight_rows(weights, len(truth))
-    out = np.empty((len(rows), truth.shape[1]))
-    for k in range(truth.shape[1]):
-        order = np.argsort(-score[:, k], kind="stable")
-        order = order[np.isfinite(truth[order, k])]
-        ordered, y, w = score[order, k], truth[order, k], rows[:, order]
-        positive, negative = w * y, w * (1 - y)
-        starts = np.flatnonzero(np.append(True, ordered[1:] < ordered[:-1])) if len(order) else np.zeros(0, int)
-        if len(starts) < len(order):
-            positive = np.add.reduceat(positive, starts, axis=1)
-            negative = np.add.reduceat(negative, starts, axis=1)
-        out[:, k] = area(positive, negative)
-    return out if weights is not None and np.ndim(weights) == 2 else out[0]
-
-
-def _counts(
-    y_true: ArrayLike, decision: ArrayLike, weights: ArrayLike | None
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Give true positives, false positives, false negatives and true negatives of each class."""
-    truth, called = _pair(y_true, decision)
-    if not np.isin(called, (0, 1)).all():
-        raise LabelError("decision", "holds values other than 0 and 1", "compare the scores with thresholds first")
-    rows = _weight_rows(weights, len(truth))
-    positive, negative = np.nan_to_num(truth), np.nan_to_num(1 - truth)
-    cells = (positive * called, negative * called, positive * (1 - called), negative * (1 - called))
-    many = weights is not None and np.ndim(weights) == 2
-    tp, fp, fn, tn = (rows @ cell if many else (rows @ cell)[0] for cell in cells)
-    return tp, fp, fn, tn
-
-
-def _ratio(above: FloatArray, below: FloatArray, *, undefined: NDArray[np.bool_]) -> FloatArray:
-    return np.asarray(np.where(undefined, np.nan, above / np.where(below > 0, below, 1.0)))
-
-
-def _weight_rows(weights: ArrayLike | None, n: int) -> FloatArray:
-    rows = np.ones((1, n)) if weights is None else np.atleast_2d(np.asarray(weights, dtype=np.float64))
-    if rows.shape[-1] != n or rows.ndim != 2:
-        raise LabelError("weights", f"shape {rows.shape} for {n} records", "give (record,) or (resample, record)")
-    return rows
-
-
-def _pair(y_true: ArrayLike, y_score: ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """Give labels and scores as (record, class), checked."""
-    truth, score = (np.asarray(a, dtype=np.float64) for a in (y_true, y_score))
-    truth, score = (a[:, None] if a.ndim == 1 else a for a in (truth, score))
-    if truth.shape != score.shape or truth.ndim != 2:
-        problem = f"labels have shape {truth.shape}, scores {score.shape}"
-        raise LabelError("metrics", problem, "give both as (record, class)")
-    if not np.isin(truth[np.isfinite(truth)], (0, 1)).all():
-        raise LabelError("metrics", "labels hold values other than 0, 1 and NaN", "give binary labels")
-    if not np.isfinite(score).all():
-        raise LabelError("metrics", "scores hold NaN or infinite values", "leave these records out")
-    return truth, score

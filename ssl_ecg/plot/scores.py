@@ -76,7 +76,11 @@ def plot_scores(scores: ArrayLike, threshold: float | None = None, *, title: str
 
 
 def plot_label_efficiency(
-    curves: Mapping[str, Mapping[int, Estimate | float]], *, title: str = "", metric: str = "macro AUROC"
+    curves: Mapping[str, Mapping[int, Estimate | float]],
+    *,
+    title: str = "",
+    metric: str = "macro AUROC",
+    xlabel: str = "labelled records used by the probe",
 ) -> Figure:
     """Draw a figure of merit against the number of labelled records.
 
@@ -85,7 +89,7 @@ def plot_label_efficiency(
     curves : mapping
         Name of the encoder -> {number of labels: value or Estimate}; a name that contains "random" or
         "baseline" is drawn in grey.
-    title, metric : str
+    title, metric, xlabel : str
     """
     figure = style.new_figure(6.0, 3.6)
     axes = figure.add_subplot()
@@ -105,7 +109,7 @@ def plot_label_efficiency(
     axes.set_xticks(ticks, [f"{n:,}" for n in ticks])
     axes.minorticks_off()
     style.legend(axes, loc="lower right")
-    style.tidy(axes, title=title, xlabel="labelled records used by the probe", ylabel=metric)
+    style.tidy(axes, title=title, xlabel=xlabel, ylabel=metric)
     return figure
 
 

@@ -23,7 +23,11 @@ _CODES = {
 
 
 def code6() -> Task:
-    """Give the six classes in the order of the CODE publications; SCP and SNOMED CT codes count too."""
+    """Give the six classes in the order of the CODE publications; SCP and SNOMED CT codes count too.
+
+    PTB-XL's sub-class "_AVB" does not say whether the block is of the first degree: a record with it is not known.
+    """
     mapping = {code: (name,) for name, codes in _CODES.items() for code in (name, *codes)}
     negatives = frozenset({NONE_OF_SIX, "normal_ecg"})
-    return Task("code6", tuple(_CODES), "six findings of the CODE data sets", mapping, negatives=negatives)
+    coarse = frozenset({"_AVB", "AVB"})
+    return Task("code6", tuple(_CODES), "six findings of the CODE data sets", mapping, negatives, coarse)

@@ -46,7 +46,9 @@ def cpsc9() -> Task:
     SNOMED CT codes of equal meaning are merged (complete bundle branch blocks, supraventricular and
     ventricular premature beats), and the SCP codes of PTB-XL and the labels of CODE-15 % of equal meaning
     count. Class 1 of the challenge is a normal ECG, so that "NORM" stands for it and sinus rhythm, "SR",
-    which PTB-XL also states of abnormal recordings, does not.
+    which PTB-XL also states of abnormal recordings, does not. PTB-XL's sub-class "_AVB" does not say whether
+    the block is of the first degree: a record with it is not known.
     """
     mapping = {code: (name,) for name, codes in _CODES.items() for code in (name, *codes)}
-    return Task("cpsc9", tuple(_CODES), "China Physiological Signal Challenge 2018", mapping)
+    description = "China Physiological Signal Challenge 2018"
+    return Task("cpsc9", tuple(_CODES), description, mapping, coarse=frozenset({"_AVB", "AVB"}))

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ssl_ecg.errors import LabelError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +106,7 @@ class Task:
             for at in present:
                 labels[row, at] = 1.0
         return labels, known
+
+    def labels_of(self, index: pd.DataFrame) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Give `labels` of the column ``codes`` of an archive's index."""
+        return self.labels(index["codes"])

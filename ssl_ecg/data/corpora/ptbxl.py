@@ -10,6 +10,7 @@ from ssl_ecg.data.corpora.tables import age_of, identity, literal, read_rows, wh
 from ssl_ecg.data.readers import read_record
 from ssl_ecg.data.record import Record
 from ssl_ecg.errors import CorpusError
+from ssl_ecg.tasks.ptbxl import REBUILT
 
 TABLE = "ptbxl_database.csv"
 _COLUMNS = (
@@ -35,7 +36,8 @@ class PTBXL(Corpus):
         Preferred sampling rate [Hz]; a record of which only the other rate is there is taken at that one.
     original_codes : bool
         Give no codes to records whose ``scp_codes`` were rebuilt from coarser lists, where the table has a
-        column ``scp_codes_source`` that says so (the published table has none).
+        column ``scp_codes_source`` that says so (the published table has none). Otherwise they have theirs and the
+        mark `ssl_ecg.tasks.ptbxl.REBUILT`, so that tasks of single statements leave them out.
 
     Raises
     ------
@@ -90,8 +92,8 @@ class PTBXL(Corpus):
         codes = literal(row["scp_codes"], where)
         if not isinstance(codes, dict):
             raise CorpusError(where, "scp_codes is no dictionary", "fetch the table again")
-        if self.original_codes and row.get(_CODES_ORIGIN, "original") != "original":
-            codes = {}
+        if row.get(_CODES_ORIGIN, "original") != "original":
+            codes = {} if self.original_codes else {**codes, REBUILT: 0.0}
         return Entry(
             record_id,
             self._location(row),

@@ -15,6 +15,7 @@ from ssl_ecg.data.corpora import open_corpus
 from ssl_ecg.data.corpora.ptbxl import PTBXL
 from ssl_ecg.errors import CorpusError, RecordError
 from ssl_ecg.tasks import get_task
+from ssl_ecg.tasks.ptbxl import REBUILT
 
 
 def test_cells_mean_what_ptbxl_says(layouts: dict[str, Path]) -> None:
@@ -85,8 +86,9 @@ def test_real_table_against_pandas(real_data: Path) -> None:
     assert [int(entry.record_id) for entry in entries] == table["ecg_id"].tolist()
     assert [int(entry.patient_id or -1) for entry in entries] == table["patient_id"].astype(int).tolist()
     assert [entry.fold for entry in entries] == table["strat_fold"].tolist()
-    codes = table["scp_codes"].map(ast.literal_eval)
-    assert [entry.codes for entry in entries] == [tuple(cell) for cell in codes]
+    codes = [list(ast.literal_eval(cell)) for cell in table["scp_codes"]]
+    marks = [[] if source == "original" else [REBUILT] for source in table["scp_codes_source"]]
+    assert [entry.codes for entry in entries] == [(*cell, *mark) for cell, mark in zip(codes, marks, strict=True)]
     sexes = table["sex"].map({0: "male", 1: "female"})
     assert [entry.sex for entry in entries] == sexes.tolist()
     ages = [90.0 if age == 300 else age for age in table["age"]]
