@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +12,9 @@ from numpy.typing import NDArray
 
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.errors import RecipeError
-from ssl_ecg.evaluate.metrics import best_f1_thresholds
 from ssl_ecg.evaluate.sampling import nested_subsets
 from ssl_ecg.evaluate.splits import Folds
-from ssl_ecg.files import write_json, write_whole
+from ssl_ecg.finetuning_results import write_results
 from ssl_ecg.pretraining import untrained_encoder, versions
 from ssl_ecg.probe import task_labels
 from ssl_ecg.recipes import load_recipe
@@ -45,6 +43,7 @@ def finetune(
     rows: Mapping[str, Sequence[int] | NDArray[np.integer]] | None = None,
     labels: int | None = None,
     draw: int = 0,
+    test_leads: Sequence[str | Sequence[str]] = (),
     overrides: Sequence[str] = (),
     progress: bool = True,
 ) -> Path:
@@ -75,6 +74,9 @@ def finetune(
         records keep their labels.
     draw : int
         Which choice of them.
+    test_leads : sequence of str
+        Lead sets such as "I,II" with which the classifier is judged too: the other leads are zero, and thresholds
+        and calibration are those of validation with the same leads.
     overrides : sequence of str
         Such as ``"train.steps=500"``.
     progress : bool
@@ -82,19 +84,24 @@ def finetune(
     Returns
     -------
     Path
-        The run folder: `encoder/` and `head/` (weights and cards; the head's has the classes in order and the
-        thresholds), `metrics.json`, `predictions.parquet`, `log.csv`, `recipe.yaml`, `run.json` and `last.ckpt`.
+        The run folder: `encoder/` and `head/` (weights and cards; the head's has the classes in order, the
+        thresholds and the calibration, and beside it `reference.safetensors`, by which `predict` knows records that
+        are unlike the training data), `metrics.json`, `predictions.parquet`, `log.csv`, `recipe.yaml`, `run.json` and
+        `last.ckpt`.
 
     Raises
     ------
-    RecipeError, ArchiveError, LabelError, CheckpointError, TrainingError
-        As the recipe, the archive, the task, the checkpoint or a state found in `out` demand.
+    RecipeError, ArchiveError, LabelError, CheckpointError, TrainingError, SignalError
+        As the recipe, the archive, the task, the checkpoint, a state found in `out` or the leads demand.
     """
+    from ssl_ecg.train.reduced_leads import choose_leads
+
     bound = load_recipe(recipe, overrides)
     if "head" not in bound:
         raise RecipeError(str(recipe)[:80], "is a recipe for pretraining", "take finetune/default or finetune/scratch")
     archive = archive if isinstance(archive, Archive) else Archive(archive)
     out = Path(out)
+    reduced = [choose_leads(names, archive.leads) for names in test_leads]
     name, classes, found, known = task_labels(task, archive.index)
     targets = np.where(known[:, None], found, np.nan).astype(np.float32)
     known &= np.isfinite(targets).any(axis=1)
@@ -113,7 +120,8 @@ def finetune(
     _start(model, bound, data, chosen)
     outcome = _fit(model, bound, data, chosen["val"], out, progress)
     pretraining = {"checkpoint": None if checkpoint is None else str(checkpoint), "encoder": facts["encoder"]}
-    _write(out, model, bound, data, chosen, outcome, facts, {**pretraining, "pretrained_on": card})
+    origin = {**pretraining, "pretrained_on": card}
+    write_results(out, model, bound, data, chosen, outcome, facts, origin, test_leads=reduced)
     return out
 
 
@@ -191,53 +199,6 @@ def _fit(
         return validation_auroc(judged, windows, truth)
 
     return fit_supervised(model, data.train, out, validate, progress=progress, **bound["train"])
-
-
-def _write(
-    out: Path,
-    model: Supervised,
-    bound: Mapping[str, Any],
-    data: LabelledData,
-    chosen: Rows,
-    outcome: Outcome,
-    facts: Mapping[str, Any],
-    origin: Mapping[str, Any],
-) -> None:
-    """Choose thresholds on validation, measure, and write the classifier with its figures."""
-    import pandas as pd
-
-    from ssl_ecg.train.checkpoint import save_encoder
-    from ssl_ecg.train.classifier import save_head
-    from ssl_ecg.train.evaluation import judge, predict_proba
-
-    classes, tables = tuple(facts["classes"]), []
-    proba = {name: predict_proba(model, data.windows(rows)) for name, rows in chosen.items() if name != "train"}
-    thresholds = best_f1_thresholds(data.targets[chosen["val"]], proba["val"])
-    metrics = {name: judge(data.targets[chosen[name]], p, thresholds, classes) for name, p in proba.items()}
-    for name, p in proba.items():
-        rows = chosen[name]
-        table = data.archive.index.iloc[rows][["record_id", "corpus", "patient_id", "fold"]].reset_index(drop=True)
-        blocks: dict[str, NDArray[Any]] = {"true": data.targets[rows], "proba": p}
-        more = {f"{kind}_{c}": block[:, k] for kind, block in blocks.items() for k, c in enumerate(classes)}
-        tables.append(table.assign(row=rows, set=name, **more))
-    predictions = pd.concat(tables, ignore_index=True)
-    card = {
-        "classes": classes, "thresholds": thresholds, "task": facts["task"],
-        "windows": {"seconds": data.test_seconds, "stride": data.test_stride},
-        "validation": metrics["val"]["macro"], "finetuned_on": dict(facts), **origin,
-    }  # fmt: skip
-    about: dict[str, Any] = {"recipe": dict(bound), "finetuned_on": dict(facts), **origin, "versions": versions()}
-    save_encoder(model.encoder, out / "encoder", architecture=bound["encoder"], card=about)
-    save_head(model.head, out / "head", arguments=bound["head"], card=card)
-    write_whole(out / "predictions.parquet", lambda file: predictions.to_parquet(file, index=False))
-    content = {
-        **facts, **origin, "seed": bound["train"]["seed"], "mode": bound["train"]["mode"],
-        "records": {name: len(rows) for name, rows in chosen.items()}, "n_trained_on": len(data.train),
-        "thresholds": dict(zip(classes, thresholds.tolist(), strict=True)), "training": asdict(outcome),
-        **{"validation" if name == "val" else name: value for name, value in metrics.items()},
-        "versions": versions(),
-    }  # fmt: skip
-    write_json(out / "metrics.json", content)
 
 
 def _fingerprint(rows: NDArray[np.int64]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,12 @@ def add_finetune(commands: Any) -> None:
     parser.add_argument("--test-folds", type=folds, metavar="10")
     parser.add_argument("--labels", type=positive, metavar="N", help="train on N of the labelled records")
     parser.add_argument("--draw", type=not_negative, default=0, help="which N of them")
+    parser.add_argument(
+        "--seeds", type=not_negative, nargs="+", metavar="S", help="one run for each, in RUN/seed-S, and their ensemble"
+    )
+    parser.add_argument(
+        "--test-leads", action="append", default=[], metavar="I,II", help="test with these leads only, too; repeatable"
+    )
     overrides(parser, "such as train.lr=1e-3")
     quiet(parser)
 
@@ -58,15 +65,38 @@ def pretrain_encoder(options: argparse.Namespace) -> None:
 
 def finetune_classifier(options: argparse.Namespace) -> None:
     """Fine-tune from a recipe and print the macro figures."""
-    import json
-
     from ssl_ecg.finetuning import finetune
+    from ssl_ecg.finetuning_seeds import finetune_seeds
 
     names = ("checkpoint", "task", "train_folds", "val_folds", "test_folds", "labels", "draw", "overrides")
-    given = {name: getattr(options, name) for name in names}
-    run = finetune(options.recipe, options.data, options.out, progress=not options.quiet, **given)
+    given = {name: getattr(options, name) for name in (*names, "test_leads")}
+    place = (options.recipe, options.data, options.out)
+    if options.seeds is None:
+        run = finetune(*place, progress=not options.quiet, **given)
+    else:
+        run = finetune_seeds(*place, options.seeds, progress=not options.quiet, **given)
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-    for part in (name for name in ("validation", "test") if name in metrics):
-        found = {key: "-" if value is None else f"{value:.3f}" for key, value in metrics[part]["macro"].items()}
-        print(f"{part:>10}: macro AUROC {found['auroc']}, F1 {found['f1']} ({metrics[part]['records']} records)")
+    for leads, found in {"": metrics, **metrics["reduced_leads"]}.items():
+        for part in (name for name in ("validation", "test") if name in found):
+            print(f"{part:>10}{leads and ' ' + leads}: {_figures(found[part])}")
     print(f"{run / 'metrics.json'}")
+
+
+def _figures(found: dict[str, Any]) -> str:
+    """Put the macro figures of a set of records into words."""
+
+    def written(values: dict[str, float | None], name: str) -> str:
+        value = values[name]
+        return "-" if value is None else f"{value:.3f}"
+
+    def both(values: dict[str, float | None]) -> str:
+        return f"macro AUROC {written(values, 'auroc')}, F1 {written(values, 'f1')}"
+
+    if "ensemble" not in found:
+        return f"{both(found['macro'])} ({found['records']} records)"
+    one = ", ".join(
+        f"{title} {written(found['mean'], name)} ({written(found['spread'], name)})"
+        for title, name in (("AUROC", "auroc"), ("F1", "f1"))
+    )
+    ensemble = found["ensemble"]
+    return f"ensemble {both(ensemble['macro'])} ({ensemble['records']} records); one run {one}"

@@ -6,14 +6,14 @@ import math
 from typing import ClassVar
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ssl_ecg.augment.transforms_crop import RandomCrop
-from ssl_ecg.augment.views import Compose, Views
+from ssl_ecg.augment.views import Compose, Views, where_padded
 from ssl_ecg.errors import RecipeError, SignalError
-from ssl_ecg.methods.base import Batch, check_positive, gate, targets_of
+from ssl_ecg.methods.base import Batch, check_positive, encode, gate, targets_of
 from ssl_ecg.methods.gathering import mean_of_all
 from ssl_ecg.processes import sum_of_all
 
@@ -99,16 +99,25 @@ class FixMatch(nn.Module):
         if target.shape[1] != self.n_classes:
             problem = f"has targets of {target.shape[1]} classes, the method was made for {self.n_classes}"
             raise SignalError("batch", problem, "give both the same task")
-        lead_mask = batch.get("lead_mask")
+        embeddings = encode(self.encoder, *self._both_views(batch))
         with torch.autocast(signal.device.type, enabled=False):
-            both = torch.cat([self.weak(signal, lead_mask), self.views.chain(signal, lead_mask)])
-        embeddings = self.encoder(both)
-        with torch.autocast(signal.device.type, enabled=False):
-            weak, strong = self.head(embeddings.float()).chunk(2)
+            weak, strong = self.head(embeddings).chunk(2)
             supervised = mean_of_all(_cross_entropy(weak, target), known)
             pseudo, sure = self.pseudo_labels(weak.detach(), target, known)
             consistency = mean_of_all(_cross_entropy(strong, pseudo) * sure, torch.ones_like(sure))
             return supervised + self.unlabelled * consistency
+
+    def _both_views(self, batch: Batch) -> tuple[Float[Tensor, "rows lead time"], Int[Tensor, " rows"] | None]:
+        """Make the weak views and after them the strong ones, with their lengths where any is padded."""
+        signal, lead_mask = batch["signal"], batch.get("lead_mask")
+        lengths = where_padded(batch.get("length"), signal.shape[-1])
+        chains = (self.weak, self.views.chain)
+        with torch.autocast(signal.device.type, enabled=False):
+            made = torch.cat([chain(signal, lead_mask, lengths=lengths) for chain in chains])
+        if lengths is None:
+            return made, None
+        own = torch.cat([chain.lengths(lengths, signal.shape[-1])[0] for chain in chains])
+        return made, where_padded(own, made.shape[-1])
 
     @torch.no_grad()
     def pseudo_labels(

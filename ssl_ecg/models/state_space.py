@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Complex, Float
@@ -33,16 +33,23 @@ class StateSpace(nn.Module):
     steps : (float, float)
         Range of the time steps at the start, log-uniform.
 
+    Attributes
+    ----------
+    without_decay : tuple of str
+        Parameters that weight decay would pull to poles at -1 and frequencies of zero: step and poles have none.
+
     References
     ----------
     Gu et al. 2022, On the parameterization and initialization of diagonal state space models, arXiv 2206.11893:
-    kernel in section 3.2, S4D-Inv and S4D-Lin in section 4.
+    kernel in section 3.2, S4D-Inv and S4D-Lin in section 4; no weight decay on step and A, as there.
 
     Examples
     --------
     >>> StateSpace(4, 8)(torch.zeros(2, 50, 4)).shape
     torch.Size([2, 50, 4])
     """
+
+    without_decay: ClassVar[tuple[str, ...]] = ("log_step", "log_decay", "frequency")
 
     def __init__(
         self,

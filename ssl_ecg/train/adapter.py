@@ -7,11 +7,12 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightly.utils.scheduler import CosineWarmupScheduler
-from torch import Tensor, nn
+from torch import Tensor
 
 from ssl_ecg.methods.base import Batch, Method, begin_step
 from ssl_ecg.preprocessing import Preprocessing
 from ssl_ecg.scaling import scale_strips
+from ssl_ecg.train.decay import decay_groups
 from ssl_ecg.train.monitor import check_loss
 from ssl_ecg.train.stream import step_seed
 
@@ -69,10 +70,3 @@ class MethodModule(pl.LightningModule):
         optimizer = torch.optim.AdamW(decay_groups(self.method, self.weight_decay), lr=self.lr)  # type: ignore[arg-type]
         scheduler = CosineWarmupScheduler(optimizer, self.warmup_steps, self.steps, end_value=1e-3)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-
-def decay_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Split the parameters into those with weight decay and those without (vectors: biases, norms)."""
-    matrices = [p for p in module.parameters() if p.requires_grad and p.ndim > 1]
-    vectors = [p for p in module.parameters() if p.requires_grad and p.ndim <= 1]
-    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ssl_ecg.data.strips import Strips
 from ssl_ecg.evaluate.metrics import UndefinedClassWarning, auroc, average_precision, f1, macro, precision, recall
 from ssl_ecg.linear_probe import LinearProbe
+from ssl_ecg.methods.base import Batch
 from ssl_ecg.train.supervised import Supervised
 from ssl_ecg.train.supervised_data import LabelledData
 
@@ -30,15 +33,26 @@ def predict_proba(model: Supervised, windows: Strips) -> FloatArray:
     windows : Strips
         With the crop "grid"; records come out in the order in which they stand there.
     """
-    return _averaged(model, windows, "proba")
+    return _averaged(model, windows, lambda batch: torch.sigmoid(model.embed(batch)[1].double()))
+
+
+def predict_with_embeddings(model: Supervised, windows: Strips) -> tuple[FloatArray, FloatArray]:
+    """Give probabilities (record, class) as `predict_proba` does, and embeddings (record, dim), averaged alike."""
+
+    def both(batch: Batch) -> Tensor:
+        z, logits = model.embed(batch)
+        return torch.cat([torch.sigmoid(logits.double()), z.double()], dim=1)
+
+    values, n_classes = _averaged(model, windows, both), model.head.last.out_features
+    return values[:, :n_classes], values[:, n_classes:]
 
 
 def embed_windows(model: Supervised, windows: Strips) -> FloatArray:
     """Give what the head standardises (record, feature), averaged over each record's windows."""
-    return _averaged(model, windows, "features")
+    return _averaged(model, windows, model.features)
 
 
-def _averaged(model: Supervised, windows: Strips, what: str) -> FloatArray:
+def _averaged(model: Supervised, windows: Strips, measure: Callable[[Batch], Tensor]) -> FloatArray:
     """Run all windows in full precision, so that figures are the same on every processor."""
     device = next(model.head.parameters()).device
     was_training = model.training
@@ -47,8 +61,7 @@ def _averaged(model: Supervised, windows: Strips, what: str) -> FloatArray:
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
         for items in np.array_split(np.arange(len(windows)), -(-len(windows) // _BATCH)):
             batch = {name: value.to(device) for name, value in windows.__getitems__(items.tolist()).items()}
-            values = torch.sigmoid(model.embed(batch)[1].double()) if what == "proba" else model.features(batch)
-            parts.append(values.double().cpu().numpy())
+            parts.append(measure(batch).double().cpu().numpy())
     model.train(was_training)
     values_of = np.concatenate(parts)
     first = np.flatnonzero(np.append(True, windows.record_rows[1:] != windows.record_rows[:-1]))

@@ -33,6 +33,8 @@ class Head(nn.Module):
         Take age and sex too.
     start : {"probe", "random"}
         Where fine-tuning begins: a linear head with the library's linear probe on the encoder as it is, or at random.
+    calibration : {"temperature", "isotonic", "none"}
+        How probabilities are calibrated on validation records after training; see `ssl_ecg.evaluate.calibration`.
 
     Examples
     --------
@@ -53,6 +55,7 @@ class Head(nn.Module):
         dropout: float = 0.0,
         metadata: bool = False,
         start: Literal["probe", "random"] = "random",
+        calibration: Literal["temperature", "isotonic", "none"] = "temperature",
     ) -> None:
         super().__init__()
         if hidden < 0 or not 0 <= dropout < 1:
@@ -67,6 +70,7 @@ class Head(nn.Module):
         self.hidden = nn.Sequential(*layers, nn.Dropout(dropout))
         self.last = nn.Linear(hidden or n_features, n_classes)
         self.start = start
+        self.calibration = calibration
 
     def features(
         self, z: Float[Tensor, "batch dim"], metadata: Float[Tensor, "batch 2"] | None = None

@@ -3,41 +3,16 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from jaxtyping import Float
+from torch import Tensor
 from torch.nn import functional as F
 
 from ssl_ecg.errors import RecipeError
+from ssl_ecg.train.losses_base import SupervisedLoss
+from ssl_ecg.train.losses_challenge import ChallengeScore
 
-Logits = Float[Tensor, "batch target"]
-Mask = Bool[Tensor, "batch target"]
 _TINY = 1e-12
 """Floor of an error under a power: below 1 the power has no derivative at 0."""
-
-
-class SupervisedLoss(nn.Module):
-    """Base of the losses: a value for every label, averaged over the known ones."""
-
-    def set_priors(self, positive: Float[Tensor, " target"], negative: Float[Tensor, " target"]) -> None:
-        """Tell the numbers of positive and negative training records of each class."""
-
-    def forward(self, logits: Logits, target: Float[Tensor, "batch target"], mask: Mask) -> Float[Tensor, ""]:
-        """Give the mean over known labels; zero, with a gradient of zero, where none is known.
-
-        Parameters
-        ----------
-        logits : Tensor (batch, target)
-        target : Tensor (batch, target)
-            0 or 1; anything where the mask is False.
-        mask : bool Tensor (batch, target)
-            True where a label is known.
-        """
-        values = self._each(logits.float(), torch.where(mask, target, 0.0))
-        total: Tensor = torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
-        return total
-
-    def _each(self, logits: Tensor, target: Tensor) -> Tensor:
-        raise NotImplementedError
 
 
 class BCE(SupervisedLoss):
@@ -77,25 +52,43 @@ class WeightedBCE(SupervisedLoss):
         plain cross-entropy.
     largest : float
         No weight is beyond this, nor below its inverse.
+    negative : float > 0
+        Weight of negatives, those of positives apart: with ``power=0`` and 0.1, positives weigh ten times as much.
     """
 
     weight: Tensor
 
-    def __init__(self, *, power: float = 1.0, largest: float = 20.0) -> None:
+    def __init__(self, *, power: float = 1.0, largest: float = 20.0, negative: float = 1.0) -> None:
         super().__init__()
-        if not largest >= 1:
-            raise RecipeError("loss.largest", f"is {largest}", "give 1 or more")
+        if not (largest >= 1 and negative > 0):
+            problem = f"largest {largest}, negative {negative}"
+            raise RecipeError("loss", problem, "give 1 or more for the largest weight, and more than 0 for negatives")
         self.power = power
         self.largest = largest
+        self.negative = negative
         self.register_buffer("weight", torch.ones(1))
 
     def set_priors(self, positive: Float[Tensor, " target"], negative: Float[Tensor, " target"]) -> None:
         """Set the weights of the positives."""
-        ratio = negative.clamp(min=1) / positive.clamp(min=1)
-        self.weight = (ratio**self.power).clamp(1 / self.largest, self.largest).to(self.weight)
+        self.weight = balance(positive, negative, self.power, self.largest).to(self.weight)
 
     def _each(self, logits: Tensor, target: Tensor) -> Tensor:
-        return F.binary_cross_entropy_with_logits(logits, target, pos_weight=self.weight, reduction="none")
+        values = F.binary_cross_entropy_with_logits(logits, target, pos_weight=self.weight, reduction="none")
+        return values if self.negative == 1 else values * torch.where(target > 0.5, 1.0, self.negative)
+
+
+def balance(
+    positive: Float[Tensor, " target"], negative: Float[Tensor, " target"], power: float, largest: float
+) -> Float[Tensor, " target"]:
+    """Give ``(negative / positive) ** power`` for each class, from ``1 / largest`` to `largest`.
+
+    Examples
+    --------
+    >>> balance(torch.tensor([2.0, 5.0]), torch.tensor([8.0, 5.0]), 1.0, 3.0).tolist()
+    [3.0, 1.0]
+    """
+    ratio = negative.clamp(min=1) / positive.clamp(min=1)
+    return (ratio**power).clamp(1 / largest, largest)
 
 
 class Focal(SupervisedLoss):
@@ -107,25 +100,41 @@ class Focal(SupervisedLoss):
         Weight of positives, and ``1 - alpha`` that of negatives; none unless given.
     gamma : float >= 0
         Exponent of the error ``1 - p``.
+    power : float
+        Classes, positives and negatives alike, weigh ``(negatives / positives) ** power``, counted in training;
+        0 weighs all alike. (In `WeightedBCE` it is the positives alone.)
+    largest : float
+        No such weight is beyond this, nor below its inverse.
 
     References
     ----------
     Lin et al. 2017, arXiv 1708.02002, eq. 5.
     """
 
-    def __init__(self, *, alpha: float | None = None, gamma: float = 2.0) -> None:
+    weight: Tensor
+
+    def __init__(
+        self, *, alpha: float | None = None, gamma: float = 2.0, power: float = 0.0, largest: float = 20.0
+    ) -> None:
         super().__init__()
-        if gamma < 0 or not (alpha is None or 0 <= alpha <= 1):
-            problem = f"alpha {alpha}, gamma {gamma}"
-            raise RecipeError("loss", problem, "give alpha from 0 to 1 and gamma of 0 or more")
+        if gamma < 0 or not (alpha is None or 0 <= alpha <= 1) or not largest >= 1:
+            problem = f"alpha {alpha}, gamma {gamma}, largest {largest}"
+            raise RecipeError("loss", problem, "give alpha from 0 to 1, gamma of 0 or more, largest of 1 or more")
         self.alpha = alpha
         self.gamma = gamma
+        self.power = power
+        self.largest = largest
+        self.register_buffer("weight", torch.ones(1))
+
+    def set_priors(self, positive: Float[Tensor, " target"], negative: Float[Tensor, " target"]) -> None:
+        """Set the weights of the classes."""
+        self.weight = balance(positive, negative, self.power, self.largest).to(self.weight)
 
     def _each(self, logits: Tensor, target: Tensor) -> Tensor:
         entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
         # 1 - p of the true answer, as the sigmoid of the logit against it: exact where p is near 1
         error = torch.sigmoid(torch.where(target > 0.5, -logits, logits)).clamp(min=_TINY)
-        values = entropy * error**self.gamma
+        values = entropy * error**self.gamma * self.weight
         if self.alpha is None:
             return values
         return values * torch.where(target > 0.5, self.alpha, 1 - self.alpha)
@@ -169,5 +178,6 @@ LOSSES: dict[str, type[SupervisedLoss]] = {
     "weighted_bce": WeightedBCE,
     "focal": Focal,
     "asymmetric": Asymmetric,
+    "challenge": ChallengeScore,
 }
 """The losses by name."""

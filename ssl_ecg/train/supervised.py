@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from ssl_ecg.augment.views import Views
 from ssl_ecg.errors import RecipeError
-from ssl_ecg.methods.base import Batch, gate
+from ssl_ecg.methods.base import Batch, gate, make_views
 from ssl_ecg.preprocessing import Preprocessing
 from ssl_ecg.scaling import scale_strips
+from ssl_ecg.train.decay import undecayed
 from ssl_ecg.train.heads import Head
-from ssl_ecg.train.losses import SupervisedLoss
+from ssl_ecg.train.losses_base import SupervisedLoss
 
 Mode = Literal["frozen", "linear_then_full", "layerwise", "full"]
 Norms = Literal["fixed", "batch"]
@@ -68,10 +69,7 @@ class Supervised(nn.Module):
         """Augment, and give the loss over the known labels of a batch from `Strips` with targets."""
         signal, lengths = self._scaled(batch), _lengths(batch)
         if self.views is not None:
-            with torch.autocast(signal.device.type, enabled=False):
-                (signal,) = self.views(signal, batch.get("lead_mask"))
-            if lengths is not None:
-                lengths = lengths.clamp(max=signal.shape[2])
+            signal, lengths = make_views(self.views, {**batch, "signal": signal})
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             z = self._embed(signal, lengths, self._metadata(batch))
         logits = self.head(z, self._metadata(batch))
@@ -187,7 +185,7 @@ def parameter_groups(
     layer_decay : float
         Factor from each unit to the one before it; of no effect in "full".
     weight_decay : float
-        Of matrices; vectors (biases, norms) have none.
+        Of matrices; vectors (biases, norms) and what a module keeps from it have none, see `undecayed`.
 
     Returns
     -------
@@ -212,10 +210,10 @@ def parameter_groups(
         decay = 1.0 if mode == "full" else layer_decay
         rates = [lr * encoder_lr * decay ** (len(units) - 1 - k) for k in range(len(units))]
         parts += [("encoder", rate, unit) for rate, unit in zip(rates, units, strict=True)]
-    groups = []
+    groups, free = [], undecayed(model)
     for part, rate, parameters in parts:
         for decayed in (True, False):
-            chosen = [p for p in parameters if (p.ndim > 1) == decayed]
+            chosen = [p for p in parameters if (id(p) not in free) == decayed]
             if chosen:
                 decay_of = weight_decay if decayed else 0.0
                 groups.append({"params": chosen, "lr": rate, "weight_decay": decay_of, "part": part})

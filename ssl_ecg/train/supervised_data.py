@@ -12,6 +12,7 @@ from ssl_ecg.data.archive import Archive
 from ssl_ecg.data.strips import Strips
 from ssl_ecg.errors import LabelError
 from ssl_ecg.preprocessing import Scale
+from ssl_ecg.train.reduced_leads import ReducedStrips
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,36 @@ class LabelledData:
     test_seconds: float
     test_stride: float
 
-    def windows(self, rows: Sequence[int] | NDArray[np.integer]) -> Strips:
-        """Open the windows of records, to be averaged."""
-        return Strips(
-            self.archive, self.test_seconds, rows=rows, crop="grid", stride=self.test_stride, targets=self.targets
-        )
+    def windows(self, rows: Sequence[int] | NDArray[np.integer], leads: Sequence[str] | None = None) -> Strips:
+        """Open the windows of records, to be averaged; with some leads only, if they are named."""
+        return open_windows(self.archive, rows, self.test_seconds, self.test_stride, leads=leads, targets=self.targets)
+
+
+def open_windows(
+    archive: Archive,
+    rows: Sequence[int] | NDArray[np.integer],
+    seconds: float,
+    stride: float,
+    *,
+    leads: Sequence[str] | None = None,
+    targets: NDArray[np.float32] | None = None,
+) -> Strips:
+    """Open all windows of records, to be averaged.
+
+    Parameters
+    ----------
+    archive : Archive
+    rows : sequence of int
+        Records, in the order in which they shall come.
+    seconds, stride : float
+        Length of the windows and distance between them [s].
+    leads : sequence of str, optional
+        Leads that are kept; the others are zero and count as absent.
+    targets : float32 array (row, target), optional
+    """
+    if leads is None:
+        return Strips(archive, seconds, rows=rows, crop="grid", stride=stride, targets=targets)
+    return ReducedStrips(archive, seconds, leads=leads, rows=rows, crop="grid", stride=stride, targets=targets)
 
 
 def open_labelled(

@@ -70,6 +70,7 @@ def fit_supervised(
     patience: int = 0,
     plateau_patience: int = 3,
     plateau_factor: float = 0.3,
+    stages: int = 5,
     validate_every: int = 25,
     checkpoint_every: int = 100,
     precision: Precision = "auto",
@@ -102,9 +103,9 @@ def fit_supervised(
         "linear_then_full".
     weight_decay : float
         Of matrices; biases and norms have none.
-    schedule : {"cosine", "plateau"}
-        Cosine to zero, or lower by `plateau_factor` whenever validation has not improved for more than
-        `plateau_patience` looks.
+    schedule : {"cosine", "plateau", "step"}
+        Cosine to zero; or lower by `plateau_factor` whenever validation has not improved for more than
+        `plateau_patience` looks; or lower by it from each of so many `stages` of the run to the next.
     warmup : float
         Share of the steps.
     linear_share : float
@@ -123,6 +124,7 @@ def fit_supervised(
         Stop after so many looks at validation without improvement; 0: never.
     plateau_patience : int
     plateau_factor : float
+    stages : int
     validate_every, checkpoint_every : int
         Steps between looks at validation, and between saved states.
     precision : {"auto", "float32", "bfloat16"}
@@ -151,7 +153,7 @@ def fit_supervised(
         steps=steps, batch_size=min(batch_size, len(strips)), lr=lr, encoder_lr=encoder_lr, layer_decay=layer_decay,
         weight_decay=weight_decay, schedule=schedule, warmup=warmup, linear_share=linear_share, clip=clip, mode=mode,
         norms=norms, ema=ema, patience=patience, plateau_patience=plateau_patience, plateau_factor=plateau_factor,
-        validate_every=validate_every, checkpoint_every=checkpoint_every, precision=precision, seed=seed,
+        stages=stages, validate_every=validate_every, checkpoint_every=checkpoint_every, precision=precision, seed=seed,
         workers=workers,
     )  # fmt: skip
     out = Path(out)

@@ -120,6 +120,8 @@ def rate_factor(plan: Plan, step: int, first: int) -> float:
     warm = min(1.0, (step - first + 1) / max(1, plan.warmup_steps))
     if plan.schedule == "plateau":
         return warm
+    if plan.schedule == "step":
+        return warm * plan.plateau_factor ** min(plan.stages - 1, step * plan.stages // plan.steps)
     return warm * max(1e-3, 0.5 * (1 + math.cos(math.pi * min(1.0, step / plan.steps))))
 
 

@@ -10,11 +10,11 @@ from ssl_ecg.errors import RecipeError
 from ssl_ecg.train.precision import Precision
 from ssl_ecg.train.supervised import MODES, Mode, Norms
 
-Schedule = Literal["cosine", "plateau"]
+Schedule = Literal["cosine", "plateau", "step"]
 
 _LEAST = {
     "steps": 1, "batch_size": 1, "lr": 0, "encoder_lr": 0, "layer_decay": 0, "weight_decay": 0, "warmup": 0,
-    "linear_share": 0, "clip": 0, "ema": 0, "patience": 0, "plateau_patience": 0, "plateau_factor": 0,
+    "linear_share": 0, "clip": 0, "ema": 0, "patience": 0, "plateau_patience": 0, "plateau_factor": 0, "stages": 1,
     "validate_every": 1, "checkpoint_every": 1, "seed": 0, "workers": 0,
 }  # fmt: skip
 _MOST = {"layer_decay": 1, "warmup": 1, "linear_share": 1, "ema": 1, "plateau_factor": 1}
@@ -40,6 +40,7 @@ class Plan:
     patience: int
     plateau_patience: int
     plateau_factor: float
+    stages: int
     validate_every: int
     checkpoint_every: int
     precision: Precision

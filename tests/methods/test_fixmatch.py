@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ssl_ecg.augment.transforms_leads import Gain
-from ssl_ecg.augment.views import Views
+from ssl_ecg.augment.views import Compose, Views
 from ssl_ecg.errors import RecipeError, SignalError
 from ssl_ecg.methods.fixmatch import FixMatch
 from ssl_ecg.models.conv1d import Conv1DEncoder
@@ -88,6 +88,45 @@ def test_weak_view_is_cropped_and_nothing_else() -> None:
     weak = made.weak(x)
     for strip, view in zip(x, weak, strict=True):
         assert any(torch.equal(strip[:, start : start + 60], view) for start in range(41))
+
+
+def test_padding_of_short_strips_changes_nothing() -> None:
+    """Strips of 40 to 100 samples, each on its own without padding, against all in one padded batch."""
+    made, data = method(positive=0.6, negative=0.4).eval(), batch(5)
+    made.views.chain = Compose(list(made.views.chain.transforms)[:1])  # the crop alone: a draw a strip, below
+    lengths = torch.tensor([40, 55, 60, 60, 60])
+    data["signal"] *= torch.arange(100) < lengths[:, None, None]
+    alone = []
+    for b, n in enumerate(lengths.tolist()):
+        strip = data["signal"][b : b + 1, :, : min(n, 60)]
+        alone.append(made.head(made.encoder(strip)).detach()[0].double())
+    supervised, consistency = [], 0.0
+    for b in range(5):
+        for c in range(3):
+            logit = float(alone[b][c])
+            if data["target_mask"][b, c]:
+                supervised.append(cross_entropy(logit, float(data["target"][b, c])))
+            p = 1 / (1 + math.exp(-logit))
+            if p > 0.6 or p < 0.4:
+                consistency += cross_entropy(logit, float(p > 0.6))
+    expected = sum(supervised) / len(supervised) + consistency / 15
+    assert float(made.loss({**data, "length": lengths})) == pytest.approx(expected, rel=1e-4)
+    torch.manual_seed(0)
+    assert float(made.loss(data)) != pytest.approx(expected, rel=5e-4), "without lengths crops fall on zeros"
+
+
+def test_crops_of_padded_strips_lie_within_them() -> None:
+    made, data = method(), batch(4)
+    lengths = torch.tensor([100, 70, 80, 30])
+    data["signal"] = (data["signal"].abs() + 0.1) * (torch.arange(100) < lengths[:, None, None])
+    for _ in range(5):
+        views, own = made._both_views({**data, "length": lengths})
+        assert own.tolist() == [60, 60, 60, 30] * 2
+        recorded = (views != 0).all(dim=1)
+        assert [row.nonzero().max().item() + 1 for row in recorded] == own.tolist()
+        assert (recorded.sum(dim=1) == own).all()
+    views, own = made._both_views({**data, "length": torch.tensor([100, 70, 80, 60])})
+    assert own is None, "no view has any padding"
 
 
 def test_alignment_follows_labels_and_predictions() -> None:

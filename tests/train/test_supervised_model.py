@@ -148,7 +148,7 @@ def test_frozen_and_fixed_parts_stay() -> None:
 
 
 def test_augmentation_is_for_training_only() -> None:
-    class Zero(nn.Module):
+    class Zero(Views):
         def forward(self, signal, lead_mask=None):
             return [torch.zeros_like(signal)]
 
@@ -164,7 +164,7 @@ def plan(**more) -> Plan:
     settings = {
         "steps": 100, "batch_size": 4, "lr": 1e-3, "encoder_lr": 1.0, "layer_decay": 1.0, "weight_decay": 0.0,
         "schedule": "cosine", "warmup": 0.1, "linear_share": 0.2, "clip": 1.0, "mode": "linear_then_full",
-        "norms": "batch", "ema": 0.0, "patience": 0, "plateau_patience": 1, "plateau_factor": 0.5,
+        "norms": "batch", "ema": 0.0, "patience": 0, "plateau_patience": 1, "plateau_factor": 0.5, "stages": 5,
         "validate_every": 5, "checkpoint_every": 5, "precision": "float32", "seed": 0, "workers": 0,
     }  # fmt: skip
     return Plan(**{**settings, **more})
@@ -179,6 +179,9 @@ def test_schedules() -> None:
     assert rate_factor(it, 50, 20) == pytest.approx(0.5)
     assert rate_factor(it, 100, 0) == pytest.approx(1e-3)
     assert [rate_factor(plan(schedule="plateau"), step, 0) for step in (0, 9, 99)] == [0.1, 1, 1]
+    stepped = plan(schedule="step", plateau_factor=0.1, warmup=0.0)
+    rates = [rate_factor(stepped, step, 0) for step in (0, 19, 20, 59, 99, 100)]
+    assert rates == pytest.approx([1, 1, 0.1, 0.01, 1e-4, 1e-4])
 
 
 @pytest.mark.parametrize(
@@ -222,3 +225,43 @@ def test_lead_sets_keep_a_set_and_leave_what_has_none() -> None:
     assert 20 < int((counts == 1).sum()) < 90
     with pytest.raises(RecipeError, match="choose from"):
         LeadSets([5])
+
+
+def test_state_space_and_vectors_have_no_weight_decay() -> None:
+    from ssl_ecg.models.s4 import S4Encoder
+    from ssl_ecg.train.decay import decay_groups
+
+    encoder = S4Encoder(width=4, depth=2, state=4)
+    names = {id(p): name for name, p in encoder.named_parameters()}
+    decayed, others = ({names[id(p)] for p in group["params"]} for group in decay_groups(encoder, 0.3))
+    assert decayed | others == set(names.values())
+    for name in names.values():
+        free = name.endswith(("bias", "log_step", "log_decay", "frequency", "skip")) or ".norm." in f".{name}"
+        assert (name in others) == free, name
+    made = Supervised(encoder, Head(4, 2), BCE())
+    for mode in ("full", "layerwise"):
+        groups = parameter_groups(made, mode=mode, lr=1.0, encoder_lr=0.5, layer_decay=0.5, weight_decay=0.1)
+        found = {names[id(p)]: group["weight_decay"] for group in groups for p in group["params"] if id(p) in names}
+        assert found == {name: 0.0 if name in others else 0.1 for name in names.values()}
+
+
+def test_crops_of_padded_strips_lie_within_them() -> None:
+    """A record of 50 samples among strips of 200: its crop of 100 is the record and padding, whatever is drawn."""
+    seen = []
+
+    class Watching(Conv1DEncoder):
+        def forward(self, x, lengths=None):  # type: ignore[no-untyped-def]
+            seen.append((x, lengths))
+            return super().forward(x, lengths)
+
+    torch.manual_seed(0)
+    encoder = Watching(widths=(8, 16))
+    encoder.preprocessing = Preprocessing(scale="none", band=None)
+    data = batch(2)
+    data["signal"][0, :, 50:] = 0
+    data["length"] = torch.tensor([50, 200])
+    Supervised(encoder, Head(16, 3), BCE(), views=Views(crop=100, n_views=1)).loss(data)
+    x, lengths = seen[0]
+    assert lengths.tolist() == [50, 100]
+    assert torch.equal(x[0, :, :50], data["signal"][0, :, :50])
+    assert (x[0, :, 50:] == 0).all()

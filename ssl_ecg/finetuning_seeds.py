@@ -1,0 +1,112 @@
+"""Fine-tuning with several seeds: how much chance is in the figures, and what the runs say together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ssl_ecg.data.archive import Archive
+from ssl_ecg.ensemble import average_predictions, class_names, columns_of, predictions_name
+from ssl_ecg.errors import CheckpointError, RecipeError
+from ssl_ecg.evaluate.metrics import best_f1_thresholds
+from ssl_ecg.files import write_json, write_whole
+from ssl_ecg.finetuning import finetune
+from ssl_ecg.pretraining import versions
+
+_SETS = {"validation": "val", "test": "test"}
+
+
+def finetune_seeds(
+    recipe: str | Path | Mapping[str, Any],
+    archive: Archive | str | Path,
+    out: str | Path,
+    seeds: Sequence[int],
+    *,
+    overrides: Sequence[str] = (),
+    **options: Any,
+) -> Path:
+    """Fine-tune once with each of several seeds, and measure the runs and their ensemble.
+
+    A call that was interrupted goes on where it stopped: every run does by itself.
+
+    Parameters
+    ----------
+    recipe, archive, overrides, **options
+        As `finetune` takes them.
+    out : path
+        Folder of the runs, `seed-0` and so on.
+    seeds : sequence of int
+        Of weights, batches and augmentation (`train.seed`); the records are the same.
+
+    Returns
+    -------
+    Path
+        The folder, with `metrics.json` (for each set the figures' mean and spread, the standard deviation over the
+        seeds, and those of the ensemble) and `predictions.parquet` of the ensemble. `predict` takes it as a
+        classifier.
+
+    Raises
+    ------
+    RecipeError
+        If no seed is given, or one twice or negative.
+    SSLECGError
+        As `finetune`.
+    """
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise RecipeError("seeds", f"are {list(seeds)}", "give whole numbers from 0 on, each once")
+    archive, out = archive if isinstance(archive, Archive) else Archive(archive), Path(out)
+    if (out / "encoder").exists() or (out / "last.ckpt").exists():
+        raise CheckpointError(str(out), "holds a run of one seed", "choose another --out")
+    runs = []
+    for seed in seeds:
+        run = finetune(recipe, archive, out / f"seed-{seed}", overrides=[*overrides, f"train.seed={seed}"], **options)
+        runs.append(run)
+    write_json(out / "metrics.json", _summarise(out, runs, seeds))
+    return out
+
+
+def _summarise(out: Path, runs: Sequence[Path], seeds: Sequence[int]) -> dict[str, Any]:
+    """Put the figures of all runs together; write what their ensemble said."""
+    found = [json.loads((run / "metrics.json").read_text(encoding="utf-8")) for run in runs]
+    shared = ("archive", "task", "classes", "labels", "draw", "rows", "checkpoint", "encoder", "pretrained_on")
+    content = {name: found[0][name] for name in shared if name in found[0]}
+    if content["checkpoint"] is None:
+        del content["encoder"]  # drawn anew for each seed
+    content |= {"seeds": list(seeds), "runs": [run.name for run in runs], **_of_leads(out, runs, found, ())}
+    content["reduced_leads"] = {
+        leads: _of_leads(out, runs, [one["reduced_leads"][leads] for one in found], tuple(leads.split(",")))
+        for leads in found[0]["reduced_leads"]
+    }
+    return {**content, "versions": versions()}
+
+
+def _of_leads(
+    out: Path, runs: Sequence[Path], found: Sequence[Mapping[str, Any]], leads: tuple[str, ...]
+) -> dict[str, Any]:
+    from ssl_ecg.train.evaluation import judge
+
+    classes = class_names(runs)
+    table = average_predictions(runs, leads)
+    if table is None:
+        raise CheckpointError(str(out), "its runs were not judged on the same records", "choose another --out")
+    write_whole(out / predictions_name(leads), lambda file: table.to_parquet(file, index=False))
+    parts = {name: columns_of(table[table["set"] == key], classes) for name, key in _SETS.items() if name in found[0]}
+    thresholds = best_f1_thresholds(*parts["validation"])
+    content: dict[str, Any] = {"thresholds": dict(zip(classes, thresholds.tolist(), strict=True))}
+    for name, (truth, proba) in parts.items():
+        macro = [one[name]["macro"] for one in found]
+        content[name] = {
+            **_spread(macro), "per_seed": macro, "ensemble": judge(truth, proba, thresholds, tuple(classes)),
+        }  # fmt: skip
+    return content
+
+
+def _spread(figures: Sequence[Mapping[str, float | None]]) -> dict[str, dict[str, float]]:
+    """Give mean and standard deviation over the seeds of every figure; the latter is NaN for one seed."""
+    values = {name: np.array([one[name] for one in figures], dtype=np.float64) for name in figures[0]}
+    spread = {name: float(v.std(ddof=1)) if len(v) > 1 else float("nan") for name, v in values.items()}
+    return {"mean": {name: float(v.mean()) for name, v in values.items()}, "spread": spread}
