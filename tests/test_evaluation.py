@@ -119,6 +119,8 @@ def test_the_command_prints_the_report(archive: Archive, checkpoint: Path, tmp_p
     shown = capsys.readouterr().out
     assert "linear, all labels" in shown
     assert "0.911  ECG-JEPA (linear probe)" in shown
+    assert "ECG-JEPA" in (tmp_path / "a" / "report.html").read_text()
+    assert (tmp_path / "a" / "figures" / "roc.png").stat().st_size > 1000
     assert run_cli(["evaluate", "superclass", "nowhere:to_be_found", *arguments]) == 2
     assert "cannot be imported" in capsys.readouterr().err
     assert run_cli(["evaluate", "simclr", str(checkpoint), *arguments]) == 2

@@ -44,7 +44,7 @@ th button{font:inherit;font-weight:700;color:inherit;background:none;border:0;pa
 th[aria-sort=ascending] button::after{content:" \\2191"}th[aria-sort=descending] button::after{content:" \\2193"}
 dl{display:grid;grid-template-columns:minmax(9rem,max-content) 1fr;gap:.3rem 1.2rem;font-size:.925rem}
 dt{color:var(--soft)}dd{margin:0}
-figure{margin:1.2rem 0;text-align:left}figure svg,figure img{max-width:100%;height:auto;display:block}
+figure{margin:1.2rem 0;text-align:left}figure svg,figure img{max-width:100%;height:auto;display:block}figure svg.chart{overflow:visible}
 .paper{overflow-x:auto}.paper svg.ecg{min-width:760px}
 svg.ecg{border-radius:3px;background:#fff}
 article{border:1px solid var(--rule);border-radius:8px;padding:.9rem 1.1rem;margin:1.4rem 0;background:var(--card)}

@@ -25,7 +25,8 @@ def add_evaluate(commands: Any) -> None:
 
 
 def evaluate_checkpoint(options: argparse.Namespace) -> None:
-    """Evaluate and print the report."""
+    """Evaluate, draw, and print the report."""
+    from ssl_ecg.app.evaluation_report import write_evaluation_report
     from ssl_ecg.evaluation import evaluate
 
     encoder = options.checkpoint
@@ -35,7 +36,7 @@ def evaluate_checkpoint(options: argparse.Namespace) -> None:
         options.protocol, encoder, options.data, options.out, overrides=options.overrides, progress=not options.quiet
     )
     print("\n".join(report.lines()))
-    print(f"{options.out / 'report.json'}")
+    print(f"{write_evaluation_report(options.out)}")
 
 
 def find_function(name: str) -> Callable[..., Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +11,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_ecg.evaluate.bootstrap import Interval, bootstrap_intervals, paired_difference
-from ssl_ecg.evaluate.metrics import auroc, average_precision, f1
+from ssl_ecg.evaluate.challenge import challenge_score
+from ssl_ecg.evaluate.curves import precision_recall_curves, roc_curves
+from ssl_ecg.evaluate.decisions import (
+    accuracy,
+    confusion,
+    fbeta,
+    fmax,
+    gbeta,
+    hamming_loss,
+    specificity_at_sensitivity,
+    subset_accuracy,
+)
+from ssl_ecg.evaluate.metrics import auroc, average_precision, f1, precision, recall, specificity
+from ssl_ecg.evaluate.metrics import macro as macro_mean
+from ssl_ecg.evaluate.reliability import expected_calibration_error, reliability
 from ssl_ecg.evaluate.splits import Split
+from ssl_ecg.tasks.cinc2021 import cinc26
 
 FloatArray = NDArray[np.floating[Any]]
+_OF_SCORES: dict[str, Any] = {
+    "auroc": auroc,
+    "average_precision": average_precision,
+    "specificity_at_90_sensitivity": specificity_at_sensitivity,
+}
+_OF_DECISIONS: dict[str, Any] = {
+    "f1": f1,
+    "precision": precision,
+    "recall": recall,
+    "specificity": specificity,
+    "accuracy": accuracy,
+    "f2": fbeta,
+    "g2": gbeta,
+}
+_OF_RECORDS: dict[str, Any] = {"subset_accuracy": subset_accuracy, "hamming_loss": hamming_loss}
 
 
 @dataclass
@@ -68,19 +99,39 @@ class Judge:
         }
 
     def table(self, scored: Scored, *, whole: bool) -> dict[str, Any]:
-        """Give macro AUROC; and if the `whole` table is asked for, average precision, F1, and all of it by class."""
+        """Give macro AUROC; and if the `whole` table is asked for, all other figures, by class too, and curves.
+
+        Curves, reliability and confusion are of the records of all splits together, the first draw; all other figures
+        are computed within each split.
+        """
+        proba = scored.joined
         if not whole:
-            return {"macro": {"auroc": self._intervals(auroc, scored.joined)[0].to_dict()}}
-        judged = {
-            "auroc": self._intervals(auroc, scored.joined),
-            "average_precision": self._intervals(average_precision, scored.joined),
-            "f1": self._intervals(f1, np.concatenate(scored.decisions, axis=1)),
-        }
+            return {"macro": {"auroc": self._intervals(auroc, proba)[0].to_dict()}}
+        decisions = np.concatenate(scored.decisions, axis=1).astype(np.float64)
+        judged = {name: self._intervals(metric, proba) for name, metric in _OF_SCORES.items()}
+        judged |= {name: self._intervals(metric, decisions) for name, metric in _OF_DECISIONS.items()}
+        whole_records = {"fmax": self._intervals(fmax, proba)}
+        whole_records |= {name: self._intervals(metric, decisions) for name, metric in _OF_RECORDS.items()}
+        if self.classes == list(cinc26().classes):
+            whole_records["challenge_score"] = self._intervals(challenge_score, decisions)
+        errors = self._calibration_errors(proba)
         per_class = {
-            name: {metric: _brief(classes[k]) for metric, (_, classes) in judged.items()}
+            name: {
+                **{metric: _brief(classes[k]) for metric, (_, classes) in judged.items()},
+                "expected_calibration_error": {"value": errors[k]},
+            }
             for k, name in enumerate(self.classes)
         }
-        return {"macro": {metric: macro.to_dict() for metric, (macro, _) in judged.items()}, "per_class": per_class}
+        macro = {metric: mean.to_dict() for metric, (mean, _) in {**judged, **whole_records}.items()}
+        return {
+            "macro": {**macro, "expected_calibration_error": {"value": macro_mean(errors).value}},
+            "per_class": per_class,
+            "roc": roc_curves(self.truth, proba[0]),
+            "precision_recall": precision_recall_curves(self.truth, proba[0]),
+            "prevalence": np.nanmean(self.truth, axis=0),
+            "reliability": reliability(self.truth, proba[0]).to_dict(),
+            "confusion": confusion(self.truth, decisions[0]),
+        }
 
     def by_split(self, scored: Scored) -> dict[str, list[float]]:
         """Give macro AUROC of each split and draw."""
@@ -96,8 +147,25 @@ class Judge:
         """Give macro AUROC of `a` less that of `b`, on the same patients."""
         return paired_difference(self.truth, a.joined, b.joined, **self.options).to_dict()
 
+    def _calibration_errors(self, proba: FloatArray) -> FloatArray:
+        """Give the mean over splits and draws; without an interval, as resampling makes the error larger than it is."""
+        parts = self.options["parts"]
+        each = [
+            expected_calibration_error(self.truth[parts == name], draw[parts == name])
+            for name in dict.fromkeys(parts)
+            for draw in proba
+        ]
+        return np.asarray(_mean_of(each))
+
     def _intervals(self, metric: Any, scores: NDArray[Any]) -> tuple[Interval, list[Interval]]:
         return bootstrap_intervals(self.truth, scores, metric=metric, **self.options)
+
+
+def _mean_of(rows: Sequence[FloatArray]) -> FloatArray:
+    """Average over rows, NaN left out."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a class that no split could judge stays NaN
+        return np.asarray(np.nanmean(rows, axis=0))
 
 
 def _brief(interval: Interval) -> dict[str, float]:

@@ -91,8 +91,7 @@ class Panels:
 
 def color_of(k: int, name: str) -> str:
     """Give the colour of the k-th of several names; grey for a baseline."""
-    quiet = any(word in name.lower() for word in ("random", "baseline"))
-    return style.BASELINE if quiet else style.PALETTE[k % len(style.PALETTE)]
+    return style.BASELINE if style.is_baseline(name) else style.PALETTE[k % len(style.PALETTE)]
 
 
 def _legend(place: SubFigure, names: Sequence[str]) -> None:

@@ -87,15 +87,15 @@ def plot_label_efficiency(
     Parameters
     ----------
     curves : mapping
-        Name of the encoder -> {number of labels: value or Estimate}; a name that contains "random" or
-        "baseline" is drawn in grey.
+        Name of the encoder -> {number of labels: value or Estimate}; that of a baseline (see
+        `is_baseline`) is drawn in grey.
     title, metric, xlabel : str
     """
     figure = style.new_figure(6.0, 3.6)
     axes = figure.add_subplot()
     colors = iter(style.PALETTE * (len(curves) // len(style.PALETTE) + 1))
     for k, (name, curve) in enumerate(curves.items()):
-        quiet = "random" in name.lower() or "baseline" in name.lower()
+        quiet = style.is_baseline(name)
         color = style.BASELINE if quiet else next(colors)
         counts = sorted(curve)
         points = [as_estimate(curve[n]) for n in counts]

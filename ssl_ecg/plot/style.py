@@ -41,6 +41,17 @@ def new_figure(width: float = 6.4, height: float = 3.6) -> Figure:
     return figure
 
 
+def is_baseline(name: str) -> bool:
+    """Tell by its name whether a curve is a baseline, which is drawn in grey.
+
+    Examples
+    --------
+    >>> is_baseline("untrained, linear"), is_baseline("encoder")
+    (True, False)
+    """
+    return any(word in name.lower() for word in ("random", "baseline", "untrained"))
+
+
 def tidy(
     axes: Axes,
     *,

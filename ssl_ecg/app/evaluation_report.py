@@ -1,0 +1,214 @@
+"""Figures and page of an evaluation, made from its `report.json` only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ssl_ecg.app.sections as sections
+from ssl_ecg.app.code_names import code_names, full_name
+from ssl_ecg.app.html import Page, strong
+from ssl_ecg.app.probe_sections import shown
+from ssl_ecg.errors import ArchiveError
+from ssl_ecg.evaluate.reliability import Reliability
+from ssl_ecg.plot.confusion import plot_confusion
+from ssl_ecg.plot.ranking import plot_precision_recall, plot_roc
+from ssl_ecg.plot.reliability import plot_reliability
+from ssl_ecg.plot.scores import Estimate, plot_label_efficiency
+from ssl_ecg.plot.style import save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+METRICS = {
+    "auroc": "AUROC",
+    "average_precision": "average precision",
+    "f1": "F1",
+    "precision": "precision",
+    "recall": "recall (sensitivity)",
+    "specificity": "specificity",
+    "specificity_at_90_sensitivity": "specificity at 90 % sensitivity",
+    "accuracy": "accuracy",
+    "f2": "F2",
+    "g2": "G2",
+    "expected_calibration_error": "expected calibration error",
+    "fmax": "Fmax",
+    "subset_accuracy": "subset accuracy",
+    "hamming_loss": "Hamming loss",
+    "challenge_score": "CinC challenge score",
+}
+_BEST = ("finetuned/all", "linear/all")
+_MANY = 12
+"""Classes beyond this number have no room in the curves of all models; those of the encoder alone are drawn."""
+
+
+def write_evaluation_report(folder: str | Path) -> Path:
+    """Draw the figures of an evaluation and write its page.
+
+    Parameters
+    ----------
+    folder : path
+        With `report.json` as `ssl_ecg.evaluate` left it.
+
+    Returns
+    -------
+    Path
+        `report.html`; the figures are beside it in `figures/`, as PNG and SVG.
+
+    Raises
+    ------
+    ArchiveError
+        If the report is not there or damaged, or the folder cannot be written.
+    """
+    folder = Path(folder)
+    try:
+        content = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        figures = draw_figures(content)
+        page = _page(content, figures)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArchiveError(str(folder), f"holds no whole report.json ({error})", "evaluate again") from error
+    for name, (figure, _) in figures.items():
+        save_figure(figure, folder / "figures" / name)
+    return page.write(folder / "report.html")
+
+
+def draw_figures(content: Mapping[str, Any]) -> dict[str, tuple[Figure, str]]:
+    """Draw all figures that a report has numbers for: name -> figure and what it shows."""
+    classes, results = content["classes"], content["results"]
+    key = next(key for key in _BEST if key in results["encoder"])
+    whole = {model: kinds[key] for model, kinds in results.items() if key in kinds and "roc" in kinds[key]}
+    if len(classes) > _MANY:
+        whole = {"encoder": whole["encoder"]}
+    pooled = "test records of all splits together" if len(content["splits"]) > 1 else "test records"
+    drawn = {
+        "roc": (
+            plot_roc(classes, {m: found["roc"] for m, found in whole.items()}, _of_classes(whole, "auroc")),
+            f"ROC curves, {pooled}; the areas are means over the splits",
+        ),
+        "precision_recall": (
+            plot_precision_recall(
+                classes,
+                {m: found["precision_recall"] for m, found in whole.items()},
+                _of_classes(whole, "average_precision"),
+                prevalence=whole["encoder"]["prevalence"],
+            ),
+            f"Precision and recall, {pooled}; the dotted line is the share of positives",
+        ),
+        "reliability": (
+            plot_reliability(
+                classes,
+                {m: Reliability.from_dict(found["reliability"]) for m, found in whole.items()},
+                _of_classes(whole, "expected_calibration_error"),
+            ),
+            f"Share of positives over the stated probability, {pooled}",
+        ),
+        "confusion": (
+            plot_confusion(classes, whole["encoder"]["confusion"]),
+            f"Decisions by the thresholds of validation, encoder, {pooled}",
+        ),
+    }
+    curves = efficiency(content)
+    if curves:
+        figure = plot_label_efficiency(curves, xlabel="labelled records to train on")
+        drawn["label_efficiency"] = (figure, "Macro AUROC against the number of labelled records")
+    return drawn
+
+
+def efficiency(content: Mapping[str, Any]) -> dict[str, dict[int, Estimate | float]]:
+    """Give macro AUROC by number of labels, of each model and way, where several numbers were tried."""
+    n_train = _mean([split["records"]["train"] for split in content["splits"].values()])
+    curves: dict[str, dict[int, Estimate | float]] = {}
+    for model, kinds in content["results"].items():
+        for key, found in kinds.items():
+            way, _, size = key.partition("/")
+            count = int(size) if size.isdigit() else round(n_train * (float(size[:-1]) / 100 if "%" in size else 1))
+            value = found["macro"]["auroc"]
+            if value["value"] is not None:
+                curves.setdefault(f"{model}, {way}", {})[count] = Estimate(value["value"], value["low"], value["high"])
+    return {name: curve for name, curve in curves.items() if len(curve) > 1 and "knn" not in name}
+
+
+def _page(content: Mapping[str, Any], figures: Mapping[str, tuple[Figure, str]]) -> Page:
+    corpora = ", ".join(f"{name} ({count})" for name, count in content["archive"]["corpora"].items())
+    who = content["checkpoint"] or content["encoder"].get("function", "an encoder")
+    page = Page(f"Evaluation: {content['task']}", f"{who}, on {corpora}")
+    if content["archive"]["part"]:
+        text = "Figures on a part are not to be compared with those that others publish on the whole corpus."
+        page.banner("The data are a part of the corpus", text, kind="warn")
+    page.section("Where it stands").text(*filter(None, [content["protocol"].get("about", "").strip()]))
+    _add_models(page, content)
+    _add_splits(page, content)
+    names = code_names()
+    key = next(key for key in _BEST if key in content["results"]["encoder"])
+    _add_classes(page, content["results"]["encoder"][key], key, names)
+    page.section("Figures")
+    for figure, caption in figures.values():
+        page.figure(figure, alt=caption, caption=caption)
+    _add_references(page, content["references"])
+    facts = {"archive": content["archive"]["fingerprint"], "seconds": f"{content['seconds']:.0f}"}
+    sections.add_provenance(page, {**facts, "versions": content["versions"], "encoder": content["encoder"]})
+    page.text(sections.NOT_CLINICAL, kind="note")
+    return page
+
+
+def _add_models(page: Page, content: Mapping[str, Any]) -> None:
+    """Add a row for each model, way and number of labels; and all figures of those with all labels."""
+    rows = []
+    for model, kinds in content["results"].items():
+        for key, found in kinds.items():
+            way, _, size = key.partition("/")
+            gain = content["differences"].get(f"encoder - {model}", {}).get(key)
+            value = found["macro"]["auroc"]
+            rows.append([model, way, size, found["draws"], strong(shown(value)), shown(gain, sign=True)])
+    headers = ["model", "way", "labels", "draws", "macro AUROC", "encoder less this model"]
+    caption = "With 95% intervals over test patients, means over splits and draws; differences are paired."
+    page.table(headers, rows, align="lllrrr", caption=caption, sortable=True)
+    whole = [(m, k, found["macro"]) for m, kinds in content["results"].items() for k, found in kinds.items()]
+    whole = [entry for entry in whole if entry[1].endswith("/all")]
+    there = {name: title for name, title in METRICS.items() if any(name in macro for _, _, macro in whole)}
+    rows = [[title, *(shown(macro.get(name)) for _, _, macro in whole)] for name, title in there.items()]
+    headers = ["all labels", *(f"{model}, {key.partition('/')[0]}" for model, key, _ in whole)]
+    page.table(headers, rows, align="lr", caption="Macro means; decisions by thresholds chosen on validation.")
+
+
+def _add_splits(page: Page, content: Mapping[str, Any]) -> None:
+    rows = [
+        [name, *(f"{n:,}" for n in split["records"].values()), ", ".join(split["seen_in_pretraining"]) or "no"]
+        for name, split in content["splits"].items()
+    ]
+    headers = ["split", "train", "validate", "test", "test records seen in pretraining (without labels)"]
+    page.subsection("Records").table(headers, rows, align="lrrrl")
+
+
+def _add_classes(page: Page, found: Mapping[str, Any], key: str, names: dict[str, str]) -> None:
+    classes: Mapping[str, Mapping[str, Any]] = found["per_class"]
+    kinds = [name for name in METRICS if name in next(iter(classes.values()))]
+    rows = [[strong(c), full_name(c, names), *(shown(by[name]) for name in kinds)] for c, by in classes.items()]
+    page.section("Classes").table(
+        ["code", "class", *(METRICS[name] for name in kinds)], rows, align="llr", sortable=True,
+        caption=f"Encoder, {key.partition('/')[0]}, all labels; a class with few positives has a wide interval.",
+    )  # fmt: skip
+
+
+def _add_references(page: Page, references: Sequence[Mapping[str, Any]]) -> None:
+    if references:
+        rows = [[r["who"], r["how"], f"{r['macro_auroc']:.3f}", r["source"]] for r in references]
+        caption = "Macro AUROC on the whole corpus with its official split."
+        page.section("Published figures").table(
+            ["who", "how", "macro AUROC", "source"], rows, align="llrl", caption=caption
+        )
+
+
+def _of_classes(whole: Mapping[str, Any], metric: str) -> dict[str, list[float]]:
+    return {
+        model: [
+            float("nan") if by[metric]["value"] is None else by[metric]["value"] for by in found["per_class"].values()
+        ]
+        for model, found in whole.items()
+    }
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / max(1, len(values))
