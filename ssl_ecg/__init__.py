@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from ssl_ecg.embedding import embed
     from ssl_ecg.embeddings import Embeddings, load_embeddings
     from ssl_ecg.errors import SSLECGError
+    from ssl_ecg.finetuning import finetune
     from ssl_ecg.knn_probe import KNNProbe
     from ssl_ecg.linear_probe import LinearProbe
     from ssl_ecg.models.registry import build_encoder
+    from ssl_ecg.prediction import predict
     from ssl_ecg.pretraining import pretrain
     from ssl_ecg.screen.density import DensityScreen
     from ssl_ecg.screen.kmeans import KMeansScreen
@@ -43,9 +45,11 @@ _HOMES = {
     "build_encoder": "models.registry",
     "download": "data.download",
     "embed": "embedding",
+    "finetune": "finetuning",
     "load_embeddings": "embeddings",
     "load_encoder": "train.checkpoint",
     "open_corpus": "data.corpora",
+    "predict": "prediction",
     "prepare": "data.prepare",
     "pretrain": "pretraining",
     "read_record": "data.readers",
@@ -66,9 +70,11 @@ __all__ = [
     "build_encoder",
     "download",
     "embed",
+    "finetune",
     "load_embeddings",
     "load_encoder",
     "open_corpus",
+    "predict",
     "prepare",
     "pretrain",
     "read_record",

@@ -1,0 +1,1 @@
+"""Features that are computed and not learnt: R peaks, averaged beats, statistics of leads, and baselines on them."""
