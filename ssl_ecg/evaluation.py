@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,10 @@ from ssl_ecg.evaluate.judge import Judge, Scored
 from ssl_ecg.evaluate.protocol import Protocol, seen_folds
 from ssl_ecg.evaluate.references import completeness, find_references, is_part
 from ssl_ecg.evaluate.report import Report
+from ssl_ecg.evaluate.robustness import robustness
 from ssl_ecg.evaluate.sampling import nested_subsets
 from ssl_ecg.evaluate.splits import Split
+from ssl_ecg.evaluate.vectors import Function, vectors_of
 from ssl_ecg.finetuning import finetune
 from ssl_ecg.knn_probe import KNNProbe
 from ssl_ecg.linear_probe import LinearProbe
@@ -29,8 +31,6 @@ from ssl_ecg.recipes import load_recipe
 if TYPE_CHECKING:
     from torch import nn
 
-Strips = NDArray[np.float32]
-Function = Callable[[Strips], NDArray[np.floating[Any]]]
 _SEEDS_APART = 1000
 """Between the draws of labelled records, as everywhere."""
 
@@ -124,7 +124,8 @@ class _Evaluation:
     def report(self, bound: Mapping[str, Any]) -> Report:
         """Measure everything and write it down."""
         started = time.perf_counter()
-        scored = {name: self._probed(vectors_of(model, self.archive)) for name, model in self.models.items()}
+        vectors = {name: vectors_of(model, self.archive) for name, model in self.models.items()}
+        scored = {name: self._probed(z) for name, z in vectors.items()}
         if self.protocol.finetune:
             for name, found in self._finetuned(self.protocol.finetune).items():
                 scored.setdefault(name, {}).update(found)
@@ -146,6 +147,10 @@ class _Evaluation:
                 for model, kinds in scored.items()
             },
             "differences": self._differences(scored),
+            "robustness": robustness(
+                self.protocol.changes(), self.models, vectors, self.archive, self.splits, self.labels, self.judge,
+                seed=self.protocol.seed, progress=self.progress,
+            ),
             "references": [vars(reference) for reference in self.references],
             "seconds": time.perf_counter() - started,
             "versions": versions(),
@@ -253,35 +258,6 @@ class _Evaluation:
             "positives": dict(zip(self.classes, np.nansum(self.labels[split.test], axis=0).astype(int), strict=True)),
             "seen_in_pretraining": met,
         }
-
-
-def vectors_of(model: Any, archive: Archive, *, batch_size: int = 64) -> NDArray[np.float32]:
-    """Embed an archive with an encoder, or with any function from strips to embeddings.
-
-    Raises
-    ------
-    RecipeError
-        If a function does not give one embedding for each record.
-    """
-    if hasattr(model, "preprocessing"):
-        from ssl_ecg.embedding import embed
-
-        return embed(model, archive).vectors
-    lengths = archive.n_samples
-    vectors: NDArray[np.float32] | None = None
-    for length in np.unique(lengths):
-        rows = np.flatnonzero(lengths == length)
-        for part in np.array_split(rows, max(1, -(-len(rows) // batch_size))):
-            strips = np.stack([np.nan_to_num(archive.read(int(row))) for row in part]).astype(np.float32)
-            z = np.asarray(model(strips), np.float32)
-            if z.ndim != 2 or len(z) != len(part):
-                problem = f"gave shape {z.shape} for {len(part)} records"
-                raise RecipeError("encoder", problem, "give embeddings (record, dim)")
-            vectors = np.empty((len(archive), z.shape[1]), np.float32) if vectors is None else vectors
-            vectors[part] = z
-    if vectors is None:
-        raise RecipeError("archive", "has no record", "prepare some")
-    return vectors
 
 
 def _about(model: Any) -> dict[str, Any]:

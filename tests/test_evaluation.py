@@ -186,6 +186,26 @@ def test_transfer_trains_on_one_corpus_and_tests_on_another(tmp_path: Path) -> N
         )
 
 
+def test_changes_are_judged_by_the_probe_of_clean_records(archive: Archive) -> None:
+    changes = [{"name": "gain", "factor": 1.0}, {"name": "gain", "factor": 5.0}, {"name": "lost_leads", "n": 11}]
+    protocol = {"protocol": {"probes": ["linear"], "perturbations": changes}}
+    report = evaluate(protocol, energies_or_nothing, archive, n_resamples=10, progress=False)
+    found, clean = report.content["robustness"], report.content["results"]["encoder"]["linear/all"]["macro"]["auroc"]
+    assert list(found) == ["times 1", "times 5", "without 11 leads"]
+    same, louder, lost = (found[name]["encoder"] for name in found)
+    assert same["auroc"]["value"] == pytest.approx(clean["value"], abs=2e-3)
+    assert same["difference"]["value"] == pytest.approx(0, abs=2e-3)
+    assert louder["auroc"]["value"] < clean["value"]
+    assert lost["difference"]["value"] < -0.1
+    assert "without 11 leads, encoder" in "\n".join(report.lines())
+    noisy = Protocol(noise="/nstdb", snr=[6.0, 0.0]).changes()
+    assert [change.snr for change in noisy] == [6.0, 0.0] * 3
+
+
+def energies_or_nothing(strips: np.ndarray) -> np.ndarray:
+    return (strips**2).mean(axis=2)
+
+
 def test_every_shipped_protocol_binds() -> None:
     from ssl_ecg.recipes import list_recipes
 
@@ -194,7 +214,9 @@ def test_every_shipped_protocol_binds() -> None:
     for name in names:
         bound = load_recipe(name)
         assert load_recipe(bound) == bound
-        find_references(Protocol(**bound["protocol"]).references)
+        protocol = Protocol(**bound["protocol"])
+        find_references(protocol.references)
+        assert len(protocol.changes()) == len(protocol.perturbations)
 
 
 def test_what_cannot_be_is_named(archive: Archive, checkpoint: Path) -> None:

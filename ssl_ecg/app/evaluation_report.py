@@ -143,6 +143,7 @@ def _page(content: Mapping[str, Any], figures: Mapping[str, tuple[Figure, str]])
     names = code_names()
     key = next(key for key in _BEST if key in content["results"]["encoder"])
     _add_classes(page, content["results"]["encoder"][key], key, names)
+    _add_robustness(page, content["robustness"])
     page.section("Figures")
     for figure, caption in figures.values():
         page.figure(figure, alt=caption, caption=caption)
@@ -190,6 +191,19 @@ def _add_classes(page: Page, found: Mapping[str, Any], key: str, names: dict[str
         ["code", "class", *(METRICS[name] for name in kinds)], rows, align="llr", sortable=True,
         caption=f"Encoder, {key.partition('/')[0]}, all labels; a class with few positives has a wide interval.",
     )  # fmt: skip
+
+
+def _add_robustness(page: Page, changes: Mapping[str, Mapping[str, Any]]) -> None:
+    if not changes:
+        return
+    models = list(next(iter(changes.values())))
+    rows = [
+        [change, *(text for m in models for text in (shown(by[m]["auroc"]), shown(by[m]["difference"], sign=True)))]
+        for change, by in changes.items()
+    ]
+    headers = ["change of the test records", *(text for m in models for text in (m, f"{m}, less clean"))]
+    caption = "Macro AUROC of the linear probe that clean training records gave."
+    page.section("Robustness").table(headers, rows, align="lr", caption=caption)
 
 
 def _add_references(page: Page, references: Sequence[Mapping[str, Any]]) -> None:

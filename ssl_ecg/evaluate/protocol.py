@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ssl_ecg.errors import LabelError, RecipeError
+from ssl_ecg.evaluate.perturbations import Perturbation, build_perturbation
 from ssl_ecg.evaluate.sampling import grouped_folds
 from ssl_ecg.evaluate.splits import Split, choose_split
 
@@ -44,7 +46,13 @@ class Protocol:
     draws : int
         Nested, stratified choices of each number of labels.
     perturbations : list
-        Changes of the test records, each a name with arguments: the probe is trained on clean ones.
+        Changes of the test records, each a name of `PERTURBATIONS` with arguments; the probe is the linear one that
+        all clean training records gave.
+    noise : str, optional
+        Folder of the MIT-BIH Noise Stress Test Database (records bw, em, ma): its noise is added to the changes, at
+        each of `snr`.
+    snr : list of float
+        Signal to noise [dB].
     finetune : str, optional
         A recipe with which the encoder is fine-tuned too, and trained from scratch beside it.
     finetune_draws : int
@@ -68,6 +76,8 @@ class Protocol:
     label_shares: list[float] = field(default_factory=list)
     draws: int = 10
     perturbations: list[dict[str, Any]] = field(default_factory=list)
+    noise: str | None = None
+    snr: list[float] = field(default_factory=lambda: [24.0, 18.0, 12.0, 6.0, 0.0])
     finetune: str | None = None
     finetune_draws: int = 2
     references: list[str] = field(default_factory=list)
@@ -84,6 +94,18 @@ class Protocol:
         if any(n < 1 for n in self.label_sizes) or any(not 0 < share < 1 for share in self.label_shares):
             problem = f"label_sizes {self.label_sizes}, label_shares {self.label_shares}"
             raise RecipeError("protocol", problem, "give whole numbers from 1 on, and shares between 0 and 1")
+
+    def changes(self) -> list[Perturbation]:
+        """Give the changes of the test records.
+
+        Raises
+        ------
+        RecipeError
+            If a name or an argument is unknown.
+        """
+        noise = [] if self.noise is None else [str(Path(self.noise) / name) for name in ("bw", "em", "ma")]
+        added = [{"name": "noise", "record": record, "snr": snr} for record in noise for snr in self.snr]
+        return [build_perturbation(change) for change in [*self.perturbations, *added]]
 
     def splits(self, index: pd.DataFrame, labels: NDArray[Any], known: NDArray[np.bool_]) -> dict[str, Split]:
         """Divide the labelled records, once or in rotation.

@@ -55,6 +55,13 @@ class Report:
             seen = "; pretraining has seen its test records, without labels" if split["seen_in_pretraining"] else ""
             lines.append(f"  split {name}: {counts}{seen}")
         lines += ["", *self._table()]
+        if content["robustness"]:
+            lines += ["", "linear probe of clean records on changed ones: macro AUROC and what is lost"]
+        for change, models in content["robustness"].items():
+            lines += [
+                f"  {change}, {name}: {_interval(found['auroc'])}  {_interval(found['difference'], sign='+')}"
+                for name, found in models.items()
+            ]
         if content["references"]:
             lines += ["", "published, on the whole corpus with its official split:"]
             lines += [f"  {r['macro_auroc']:.3f}  {r['who']} ({r['how']})" for r in content["references"]]

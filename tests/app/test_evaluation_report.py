@@ -16,6 +16,7 @@ from ssl_ecg.evaluate.protocol import Protocol
 from ssl_ecg.evaluate.report import Report
 
 CLASSES = ["MI", "HYP", "rare"]
+LOSS = {name: {"value": -0.125, "low": -0.2, "high": None} for name in ("auroc", "difference")}
 
 
 def report(models: tuple[str, ...] = ("encoder", "untrained"), sizes: tuple[str, ...] = ("all", "20")) -> Report:
@@ -52,7 +53,8 @@ def report(models: tuple[str, ...] = ("encoder", "untrained"), sizes: tuple[str,
         {
             "protocol": {"about": "<b>made up</b>"}, "task": "mine", "classes": CLASSES, "checkpoint": None,
             "archive": {"fingerprint": "f", "corpora": {"mine": "120 records"}, "part": True},
-            "encoder": {"function": "f"}, "results": results, "differences": {}, "seconds": 1.0, "versions": {},
+            "encoder": {"function": "f"}, "robustness": {"times 2": {"encoder": LOSS}},
+            "results": results, "differences": {}, "seconds": 1.0, "versions": {},
             "splits": {name: {"records": counts, "seen_in_pretraining": []} for name, counts in records.items()},
             "references": [{"who": "A & B", "how": "linear", "macro_auroc": 0.9, "source": "paper"}],
         }
@@ -68,6 +70,8 @@ def test_everything_is_made_from_the_json(tmp_path: Path) -> None:
     }
     assert "&lt;b&gt;made up&lt;/b&gt;" in page
     assert "A &amp; B" in page
+    assert "times 2" in page
+    assert "-0.125" in page
     assert "part of the corpus" in page
     assert page.count("<svg") == 5
 
