@@ -31,7 +31,10 @@ FLOORS: list[tuple[str, ...]] = [
     ("methods", "embedding", "embedding_files", "map", "sources", "probe"),
     ("train",),
     ("recipes", "recipe_yaml", "run_folder", "evaluate"),
-    ("pretraining", "finetuning", "finetuning_results", "finetuning_seeds", "ensemble", "prediction", "evaluation", "plot"),
+    (
+        *("pretraining", "finetuning", "finetuning_results", "finetuning_seeds", "ensemble", "prediction"),
+        *("evaluation", "plot"),
+    ),
     ("app", "commands", "cli"),
 ]
 FLOOR_OF = {unit: floor for floor, units in enumerate(FLOORS) for unit in units}
