@@ -76,7 +76,7 @@ def pretrain(
     from ssl_ecg.train.selection import open_strips
     from ssl_ecg.train.settle import fixed_strips, settle_norms
 
-    strips = open_strips(archive, **bound["data"])
+    strips = open_strips(archive, **bound["data"], progress=progress)
     settings = {name: value for name, value in bound["train"].items() if name != "precision"}
     check_settings(strips, devices=devices, **settings)
     first = find_place().rank == 0
@@ -99,7 +99,7 @@ def build_method(recipe: Mapping[str, Any], archive: Archive) -> nn.Module:
 
     from ssl_ecg.augment.views import build_views
     from ssl_ecg.methods.registry import METHODS
-    from ssl_ecg.train.labelled import class_arguments
+    from ssl_ecg.train.labelled import class_arguments, measure_arguments
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe["train"]["seed"])
@@ -107,9 +107,10 @@ def build_method(recipe: Mapping[str, Any], archive: Archive) -> nn.Module:
         arguments = {key: value for key, value in recipe["method"].items() if key != "name"}
         if "views" in recipe:
             arguments["views"] = build_views(recipe["views"], fs=archive.fs, leads=archive.leads)
-        arguments |= class_arguments(METHODS[recipe["method"]["name"]], recipe)
+        method = METHODS[recipe["method"]["name"]]
+        arguments |= class_arguments(method, recipe) | measure_arguments(method, recipe, archive)
         with _named("method"):
-            return METHODS[recipe["method"]["name"]](encoder, **arguments)
+            return method(encoder, **arguments)
 
 
 def untrained_encoder(recipe: Mapping[str, Any], archive: Archive) -> nn.Module:
@@ -164,7 +165,7 @@ def random_encoder(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         encoder = untrained_encoder(bound, archive)
-    strips = open_strips(archive, **bound["data"])
+    strips = open_strips(archive, **{**bound["data"], "measures": False})
     settle_norms(encoder, fixed_strips(strips, encoder.preprocessing))  # type: ignore[arg-type]
     return encoder
 

@@ -112,7 +112,7 @@ def bind_recipe(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
         return bound | _bind_finetuning(raw, where)
     bound |= {
         "method": _bind_method(raw.get("method"), f"{where}: method"),
-        "data": bind(open_strips, raw.get("data") or {}, f"{where}: data", skip=("archive",)),
+        "data": bind(open_strips, raw.get("data") or {}, f"{where}: data", skip=("archive", "progress")),
         "train": bind(fit, raw.get("train") or {}, f"{where}: train", skip=_FIT_SKIPS),
     }
     if _takes_views(bound["method"]):
@@ -155,7 +155,7 @@ def _bind_method(values: Any, where: str, also: Sequence[str] = ()) -> dict[str,
     """Bind a method; where it has parts, each of them to its own class."""
     from ssl_ecg.methods.registry import METHODS
 
-    bound = _bind_named(METHODS, values, where, ("encoder", "views", "n_classes"), also)
+    bound = _bind_named(METHODS, values, where, ("encoder", "views", "n_classes", "n_targets"), also)
     if "parts" in bound:
         if not bound["parts"]:
             raise RecipeError(f"{where}.parts", "is empty", "begin each part with '- name:'")

@@ -119,19 +119,32 @@ def expert_embeddings(archive: Archive, *, impute: bool = True, workers: int = 1
     ArchiveError
         If a worker process dies.
     """
-    if workers < 1:
-        raise ArchiveError("workers", f"is {workers}", "give at least 1")
-    names = feature_names(archive.leads)
-    vectors = np.empty((len(archive), len(names)), np.float32)
-    parts = [range(first, min(first + _PART, len(archive))) for first in range(0, len(archive), _PART)]
-    with tqdm(total=len(archive), unit="record", desc="features", disable=not progress) as bar:
-        for part, values in zip(parts, _computed(archive, parts, workers), strict=True):
-            vectors[part.start : part.stop] = values
-            bar.update(len(part))
+    vectors = expert_vectors(archive, np.arange(len(archive)), workers=workers, progress=progress)
     if impute:
         vectors = fill_unknown(vectors, medians(vectors))
-    card = {"archive": archive.fingerprint, "encoder": "expert features", "features": list(names)}
+    names = list(feature_names(archive.leads))
+    card = {"archive": archive.fingerprint, "encoder": "expert features", "features": names}
     return Embeddings(vectors, lambda: archive.index, card)
+
+
+def expert_vectors(
+    archive: Archive, rows: NDArray[np.integer], *, workers: int = 1, progress: bool = False
+) -> NDArray[np.float32]:
+    """Compute the expert features of some records of an archive; float32 (row, feature), NaN where unknown.
+
+    Parameters and errors are those of `expert_embeddings`.
+    """
+    if workers < 1:
+        raise ArchiveError("workers", f"is {workers}", "give at least 1")
+    vectors = np.empty((len(rows), len(feature_names(archive.leads))), np.float32)
+    parts = np.split(rows, np.arange(_PART, len(rows), _PART))
+    done = 0
+    with tqdm(total=len(rows), unit="record", desc="features", disable=not progress) as bar:
+        for part, values in zip(parts, _computed(archive, parts, workers), strict=True):
+            vectors[done : done + len(part)] = values
+            done += len(part)
+            bar.update(len(part))
+    return vectors
 
 
 def medians(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -145,7 +158,7 @@ def fill_unknown(vectors: NDArray[np.floating], instead: NDArray[np.floating]) -
     return np.where(np.isfinite(vectors), vectors, instead).astype(np.float32)
 
 
-def _computed(archive: Archive, parts: list[range], workers: int) -> Iterator[NDArray[np.float32]]:
+def _computed(archive: Archive, parts: list[NDArray[np.integer]], workers: int) -> Iterator[NDArray[np.float32]]:
     if workers == 1:
         yield from (_of_part(archive, part) for part in parts)
         return
@@ -153,7 +166,7 @@ def _computed(archive: Archive, parts: list[range], workers: int) -> Iterator[ND
         yield from engine.map(_of_part, archive, parts)
 
 
-def _of_part(archive: Archive, rows: range) -> NDArray[np.float32]:
+def _of_part(archive: Archive, rows: NDArray[np.integer]) -> NDArray[np.float32]:
     out = np.full((len(rows), len(feature_names(archive.leads))), np.nan, np.float32)
     for values, row in zip(out, rows, strict=True):
         if archive.n_samples[row] >= SHORTEST * archive.fs:

@@ -89,7 +89,11 @@ def targets_of(batch: Batch) -> tuple[Float[Tensor, "batch class"], Bool[Tensor,
         If it has none.
     """
     if "target" not in batch or "target_mask" not in batch:
-        raise SignalError("batch", "has no targets", "open the strips with a task: data.task in a recipe")
+        raise SignalError(
+            "batch",
+            "has no targets",
+            "open the strips with a task, or with measures: data.task or data.measures in a recipe",
+        )
     return batch["target"].float(), batch["target_mask"]
 
 

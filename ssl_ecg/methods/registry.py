@@ -12,6 +12,7 @@ from ssl_ecg.methods.combined import Combined
 from ssl_ecg.methods.cpc import CPC
 from ssl_ecg.methods.dino import DINO
 from ssl_ecg.methods.fixmatch import FixMatch
+from ssl_ecg.methods.guided import Guided
 from ssl_ecg.methods.jepa import JEPA
 from ssl_ecg.methods.lead_contrast import LeadContrast
 from ssl_ecg.methods.masked import MaskedPatches
@@ -31,6 +32,7 @@ METHODS: dict[str, type[nn.Module]] = {
     "cpc": CPC,
     "dino": DINO,
     "fixmatch": FixMatch,
+    "guided": Guided,
     "jepa": JEPA,
     "lead_contrast": LeadContrast,
     "masked": MaskedPatches,

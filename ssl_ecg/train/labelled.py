@@ -15,6 +15,7 @@ from ssl_ecg.data.archive import Archive
 from ssl_ecg.data.strips import Strips
 from ssl_ecg.errors import ArchiveError, LabelError, RecipeError
 from ssl_ecg.evaluate.sampling import nested_subsets
+from ssl_ecg.features.expert import feature_names
 from ssl_ecg.tasks import get_task
 
 
@@ -132,6 +133,30 @@ def class_arguments(method: type[nn.Module], recipe: Mapping[str, Any]) -> dict[
         raise RecipeError("data.task", problem, "name a task, such as --set data.task=superclass")
     takes = "n_classes" in inspect.signature(method).parameters
     return {"n_classes": len(get_task(task).classes)} if takes else {}
+
+
+def measure_arguments(method: type[nn.Module], recipe: Mapping[str, Any], archive: Archive) -> dict[str, int]:
+    """Give the arguments of a method that follow from the measurements; refuse those that nobody uses.
+
+    Parameters
+    ----------
+    method : class
+        With a parameter `n_targets` if it learns from measurements.
+    recipe : mapping
+        A bound recipe.
+    archive : Archive
+
+    Raises
+    ------
+    RecipeError
+        If the method learns from measurements and the recipe asks for none, or the other way round.
+    """
+    name, measured = recipe["method"]["name"], recipe["data"].get("measures", False)
+    takes = "n_targets" in inspect.signature(method).parameters
+    if measured != takes:
+        problem = f"is {measured}, but the method {name!r} learns {'from' if takes else 'nothing from'} measurements"
+        raise RecipeError("data.measures", problem, f"set it to {takes}, or choose another method")
+    return {"n_targets": len(feature_names(archive.leads))} if takes else {}
 
 
 def labels_used(strips: Strips, task: str | None) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ from ssl_ecg.data.strips import Partner, Strips
 from ssl_ecg.errors import ArchiveError, RecipeError
 from ssl_ecg.preprocessing import Scale
 from ssl_ecg.train.labelled import check_folds_named, repeated, training_targets
+from ssl_ecg.train.measures import measure_targets
 
 
 def open_strips(
@@ -28,6 +29,9 @@ def open_strips(
     labels: int | None = None,
     labels_seed: int = 0,
     labelled_share: float = 0.0,
+    measures: bool = False,
+    measure_workers: int = 1,
+    progress: bool = False,
 ) -> Strips:
     """Open the strips for pretraining.
 
@@ -58,6 +62,15 @@ def open_strips(
         Of the choice of labelled records; with one seed, fewer labels are among more.
     labelled_share : float
         Repeat labelled records until they are this share of the strips.
+    measures : bool
+        Give the expert features of each record with the strips (see `expert_features`), for methods that learn
+        from them; needs PyWavelets. They are computed anew whenever a run begins or goes on, in some ten milliseconds
+        a record.
+    measure_workers : int
+        Processes that compute them; a script that asks for more than one must guard what it does with
+        ``if __name__ == "__main__":``.
+    progress : bool
+        Of the measurements.
 
     Raises
     ------
@@ -66,7 +79,9 @@ def open_strips(
     LabelError
         If the task is unknown, or too few records have a label of it.
     RecipeError
-        If labels are asked for without a task, or the share is impossible.
+        If labels are asked for without a task, or together with measurements, or the share is impossible.
+    SignalError
+        If measurements are asked for and PyWavelets is not installed.
     """
     keep = _wanted(archive, folds, corpora, exclude_codes, exclude_quality)
     rows = np.flatnonzero(keep)
@@ -76,6 +91,10 @@ def open_strips(
     targets = None
     if task is None and (labels is not None or labelled_share):
         raise RecipeError("data.task", "is not given, but labels are wanted", "name a task, such as superclass")
+    if measures and task is not None:
+        raise RecipeError("data.measures", "stands beside data.task", "take one of them out")
+    if measures:
+        targets = measure_targets(archive, rows, workers=measure_workers, progress=progress)
     if task is not None:
         check_folds_named(archive, folds)
         targets = training_targets(archive, rows, task, labels=labels, seed=labels_seed)

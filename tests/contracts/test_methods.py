@@ -39,6 +39,8 @@ def build(name: str, seed: int = 0) -> torch.nn.Module:
         arguments["views"] = Views(build_chain(steps, fs=100).transforms, crop=96)
     if "n_classes" in inspect.signature(METHODS[name]).parameters:
         arguments["n_classes"] = CLASSES
+    if "n_targets" in inspect.signature(METHODS[name]).parameters:
+        arguments["n_targets"] = CLASSES
     return METHODS[name](encoder, **arguments)
 
 

@@ -1,0 +1,76 @@
+"""Measurements as targets: those of expert features on the training records alone, and the run that uses them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ssl_ecg import Archive, prepare, pretrain, simulate
+from ssl_ecg.errors import RecipeError
+from ssl_ecg.features.expert import expert_embeddings
+from ssl_ecg.pretraining import random_encoder
+from ssl_ecg.train.measures import measure_targets
+from ssl_ecg.train.selection import open_strips
+
+RECIPE = {
+    "encoder": {"name": "conv1d", "widths": [8, 16]},
+    "views": {"crop": 100, "transforms": ["gain"]},
+    "method": {"name": "guided", "hidden_dim": 16, "out_dim": 8, "guide_dim": 8},
+    "data": {"seconds": 4, "measures": True},
+    "train": {"steps": 2, "batch_size": 8, "precision": "float32"},
+}
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
+    records = simulate(16, seed=0, seconds=4, fs=100)
+    return prepare(records, tmp_path_factory.mktemp("data") / "archive", workers=1, progress=False)
+
+
+def test_targets_are_robust_scores_over_the_training_records(archive: Archive) -> None:
+    rows = np.array([0, 2, 3, 5, 8, 9, 9, 11])
+    targets = measure_targets(archive, rows)
+    values = expert_embeddings(archive, impute=False).vectors[np.unique(rows)].astype(float)
+    outside = np.setdiff1d(np.arange(16), rows)
+    assert np.isnan(targets[outside]).all()
+    judged = 0
+    for k in range(values.shape[1]):
+        known = values[np.isfinite(values[:, k]), k]
+        low, middle, high = np.quantile(known, [0.25, 0.5, 0.75]) if len(known) >= 3 else (0, 0, 0)
+        if high <= low:
+            assert np.isnan(targets[:, k]).all()
+            continue
+        judged += 1
+        expected = np.clip((values[:, k] - middle) / ((high - low) / 1.349), -4, 4)
+        np.testing.assert_allclose(targets[np.unique(rows), k], expected, atol=1e-4)
+    assert judged > 600
+
+
+def test_strips_carry_them(archive: Archive) -> None:
+    strips = open_strips(archive, seconds=4, measures=True)
+    batch = strips.__getitems__([1, 4])
+    assert batch["target"].shape == batch["target_mask"].shape
+    np.testing.assert_array_equal(
+        batch["target"][0][batch["target_mask"][0]], strips.targets[1][~np.isnan(strips.targets[1])]
+    )
+
+
+def test_a_run_with_measures(archive: Archive, tmp_path: Path) -> None:
+    run = pretrain(RECIPE, archive, tmp_path / "run", progress=False)
+    card = json.loads((run / "encoder" / "card.json").read_text())
+    assert card["recipe"]["data"]["measures"] is True
+    assert card["labels"] is None
+    assert random_encoder(run / "recipe.yaml", archive).dim == 16
+
+
+def test_measures_and_method_must_fit(archive: Archive, tmp_path: Path) -> None:
+    def fails(match: str, **changes: dict) -> None:
+        with pytest.raises(RecipeError, match=match):
+            pretrain({**RECIPE, **changes}, archive, tmp_path / "x", progress=False)
+
+    fails("learns from measurements", data={"seconds": 4})
+    fails("learns nothing from measurements", method={"name": "simclr"})
+    fails("stands beside data.task", data={"seconds": 4, "measures": True, "task": "superclass"})
