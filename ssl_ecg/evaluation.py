@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ from ssl_ecg.evaluate.robustness import robustness
 from ssl_ecg.evaluate.sampling import nested_subsets
 from ssl_ecg.evaluate.splits import Split
 from ssl_ecg.evaluate.vectors import Function, vectors_of
+from ssl_ecg.features.expert import expert_embeddings
+from ssl_ecg.features.hybrid import HybridProbe
 from ssl_ecg.finetuning import finetune
 from ssl_ecg.knn_probe import KNNProbe
 from ssl_ecg.linear_probe import LinearProbe
@@ -121,6 +124,11 @@ class _Evaluation:
             baseline = random_encoder(card["recipe"], self.archive, seed=self.protocol.seed)
         return {"encoder": made, **({} if baseline is None else {"untrained": baseline})}, card
 
+    @cached_property
+    def features(self) -> NDArray[np.float32]:
+        """Expert features of every record."""
+        return expert_embeddings(self.archive, impute=False, progress=self.progress).vectors
+
     def report(self, bound: Mapping[str, Any]) -> Report:
         """Measure everything and write it down."""
         started = time.perf_counter()
@@ -187,9 +195,14 @@ class _Evaluation:
         return found
 
     def _probe(self, kind: str, z: NDArray[np.float32], rows: NDArray[np.int64], split: Split) -> tuple[Any, Any]:
+        y, val, test = self.labels, split.val, split.test
+        if kind == "hybrid":
+            f = self.features
+            hybrid = HybridProbe(seed=self.protocol.seed).fit(z[rows], f[rows], y[rows], z[val], f[val], y[val])
+            proba = np.asarray(hybrid.predict_proba(z[test], f[test]), np.float32)
+            return proba, proba >= hybrid.thresholds_
         probe: Any = LinearProbe(seed=self.protocol.seed) if kind == "linear" else KNNProbe()
-        probe.fit(z[rows], self.labels[rows], z[split.val], self.labels[split.val])
-        proba = np.asarray(probe.predict_proba(z[split.test]), np.float32)
+        proba = np.asarray(probe.fit(z[rows], y[rows], z[val], y[val]).predict_proba(z[test]), np.float32)
         return proba, proba >= probe.thresholds_
 
     def _finetuned(self, recipe: str) -> dict[str, dict[str, Scored]]:

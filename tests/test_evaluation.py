@@ -202,6 +202,13 @@ def test_changes_are_judged_by_the_probe_of_clean_records(archive: Archive) -> N
     assert [change.snr for change in noisy] == [6.0, 0.0] * 3
 
 
+def test_the_hybrid_probe_sees_the_recording_too(archive: Archive) -> None:
+    protocol = {"protocol": {"probes": ["linear", "hybrid"]}}
+    report = evaluate(protocol, lambda strips: energies(strips)[:, 6:], archive, n_resamples=5, progress=False)
+    linear, hybrid = (report.content["results"]["encoder"][f"{kind}/all"] for kind in ("linear", "hybrid"))
+    assert hybrid["macro"]["auroc"]["value"] > linear["macro"]["auroc"]["value"] + 0.1
+
+
 def energies_or_nothing(strips: np.ndarray) -> np.ndarray:
     return (strips**2).mean(axis=2)
 

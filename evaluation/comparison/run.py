@@ -23,6 +23,8 @@ import yaml
 from protocol import INNER, ROTATIONS, Rotation, archives, probe_scores, rotation
 
 from ssl_ecg import Archive, embed, load_encoder, pretrain
+from ssl_ecg.features.expert import expert_embeddings
+from ssl_ecg.features.hybrid import HybridProbe, averaged_odds
 from ssl_ecg.files import write_json
 from ssl_ecg.finetuning import finetune
 from ssl_ecg.pretraining import random_encoder, versions
@@ -108,6 +110,36 @@ def finetuned(
     }
 
 
+def hybrid(cell: dict[str, Any], r: Rotation, seed: int, labelled: Archive, everything: Archive, options: Any) -> Any:
+    """Scores of an encoder beside expert features: forest, and its average with the linear probe and fine-tuning."""
+    source = next(c for c in cells(options.cells) if c["name"] == cell["pretrained"])
+    run, _ = encoder_run(source, r, seed, everything, options.work / "runs")
+    z, f = embed(load_encoder(run), labelled).vectors, expert_features(labelled, options.work)
+    tuned = options.work / "scores" / f"{cell['finetuned']}-{r.name}-{seed}.npz"
+    scores: dict[str, list[np.ndarray]] = {}
+    for size, draws in cell["sizes"].items():
+        for draw in range(draws):
+            rows = r.subsets(draw)[size]
+            probe = HybridProbe().fit(z[rows], f[rows], r.labels[rows], z[r.val], f[r.val], r.labels[r.val])
+            scores.setdefault(f"hybrid/{size}", []).append(probe.predict_proba(z[r.test], f[r.test]))
+            forest = probe.forest_.predict_proba(np.hstack([f[r.test], z[r.test]]))
+            scores.setdefault(f"forest/{size}", []).append(forest)
+            if tuned.exists():
+                with np.load(tuned) as found:
+                    network = found[f"finetuned/{size}"]
+                if draw < len(network):
+                    scores.setdefault(f"finetuned/{size}", []).append(averaged_odds(network[draw], forest))
+    return {name: np.stack(values).astype(np.float32) for name, values in scores.items()}, {}
+
+
+def expert_features(labelled: Archive, work: Path) -> np.ndarray:
+    """Compute the expert features of the labelled records once."""
+    path = work / "expert.npy"
+    if not path.exists():
+        np.save(path, expert_embeddings(labelled, impute=False, progress=True).vectors)
+    return np.load(path)
+
+
 def cells(path: Path) -> list[dict[str, Any]]:
     """Read the cells; the head of the file says what one may have."""
     return [{"kind": "pretrained", **cell} for cell in yaml.safe_load(path.read_text())["cells"]]
@@ -137,7 +169,7 @@ def main() -> None:
                 with held(out.with_suffix(".lock")) as mine:
                     if not mine or out.exists():
                         continue
-                    work = finetuned if cell["kind"] == "finetuned" else probed
+                    work = {"finetuned": finetuned, "hybrid": hybrid}.get(cell["kind"], probed)
                     scores, facts = work(cell, r, seed, labelled, everything, options)
                     write_json(out.with_suffix(".json"), {"cell": cell, "versions": versions(), **facts})
                     part = out.with_suffix(".part.npz")

@@ -18,7 +18,7 @@ from ssl_ecg.evaluate.splits import Split, choose_split
 if TYPE_CHECKING:
     import pandas as pd
 
-Probe = Literal["linear", "knn"]
+Probe = Literal["linear", "knn", "hybrid"]
 How = Literal["auto", "folds", "rotations"]
 _PSEUDO_FOLDS = 9
 _OFFICIAL = 10
@@ -38,7 +38,9 @@ class Protocol:
         dealt to nine folds where the corpus has none. "auto": the former where there are ten folds.
     train_corpora, test_corpora : list of str, optional
         Train and validate on some corpora and test on others; given both, nothing is split by folds.
-    probes : list of {"linear", "knn"}
+    probes : list of {"linear", "knn", "hybrid"}
+        "hybrid": the linear probe averaged with a forest on embeddings and expert features (see `HybridProbe`; needs
+        PyWavelets).
     label_sizes : list of int
         Numbers of labelled training records to try beside all of them.
     label_shares : list of float
