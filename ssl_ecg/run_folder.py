@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ssl_ecg.errors import CheckpointError
+import yaml
+
+from ssl_ecg.errors import CheckpointError, SSLECGError
 from ssl_ecg.files import make_folder, write_json, write_whole
-from ssl_ecg.recipes import dump_recipe
+from ssl_ecg.recipes import dump_recipe, load_recipe
 
 _RECIPE, _NOTE = "recipe.yaml", "run.json"
 _OTHER = "choose another --out"
@@ -56,7 +58,7 @@ def claim(
             write_whole(file, lambda f: f.write(text.encode()))
         return
     try:
-        same = file.read_text(encoding="utf-8") == text
+        same = text in (kept := file.read_text(encoding="utf-8"), _filled_in(kept))
         noted = json.loads((out / _NOTE).read_text(encoding="utf-8"))
         known = all(noted[name] == value for name, value in json.loads(json.dumps(facts)).items())
     except (OSError, ValueError, KeyError, TypeError):
@@ -66,3 +68,11 @@ def claim(
         raise CheckpointError(str(out), "holds a run of another recipe", remedy)
     if not known:
         raise CheckpointError(str(out), f"holds a run on {started_on}", _OTHER)
+
+
+def _filled_in(text: str) -> str | None:
+    """Bind a kept recipe again: that of an older version lacks the keys that are new, which have their defaults."""
+    try:
+        return dump_recipe(load_recipe(yaml.safe_load(text)))
+    except (SSLECGError, yaml.YAMLError, TypeError):
+        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from ssl_ecg import Archive, load_encoder, prepare, pretrain
 from ssl_ecg.data.record import Record
@@ -171,6 +173,20 @@ def test_interrupt_saves_and_resumes_exactly(undisturbed: Path, archive: Archive
 def test_another_recipe_in_the_same_folder_is_refused(run: Path, archive: Archive) -> None:
     with pytest.raises(CheckpointError, match="another recipe"):
         pretrain(recipe(lr=0.5), archive, run, progress=False)
+
+
+def test_a_recipe_of_an_older_version_lacks_what_has_its_default(run: Path, archive: Archive, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "old")
+    kept = yaml.safe_load((run / "recipe.yaml").read_text())
+    assert kept["data"].pop("measures") is False
+    (tmp_path / "old" / "recipe.yaml").write_text(yaml.safe_dump(kept))
+    before = (run / "last.ckpt").read_bytes()
+    pretrain(recipe(), archive, tmp_path / "old", progress=False)
+    assert (tmp_path / "old" / "last.ckpt").read_bytes() == before
+    kept["data"]["seconds"] = 1.5
+    (tmp_path / "old" / "recipe.yaml").write_text(yaml.safe_dump(kept))
+    with pytest.raises(CheckpointError, match="another recipe"):
+        pretrain(recipe(), archive, tmp_path / "old", progress=False)
 
 
 def test_a_foreign_recipe_is_not_overwritten(archive: Archive, tmp_path: Path) -> None:
