@@ -61,7 +61,8 @@ def test_nothing_heavy_is_loaded(code: str, tmp_path: Path) -> None:
 
 def test_help_names_every_command(tmp_path: Path) -> None:
     shown = run("from ssl_ecg.cli import build_parser; build_parser().print_help()", tmp_path)
-    for command in ("download", "prepare", "pretrain", "embed", "probe", "screen", "map", "demo", "recipes"):
+    names = "download prepare pretrain finetune predict embed probe evaluate screen map demo recipes"
+    for command in names.split():
         assert f"\n    {command} " in shown
 
 
