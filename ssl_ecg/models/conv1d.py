@@ -44,6 +44,7 @@ class Conv1DEncoder(StagedEncoder):
 
     Examples
     --------
+    >>> import torch
     >>> encoder = Conv1DEncoder(widths=(8, 16))
     >>> encoder(torch.zeros(2, 12, 250)).shape
     torch.Size([2, 16])

@@ -77,6 +77,7 @@ class ResNet18(ResNet):
 
     Examples
     --------
+    >>> import torch
     >>> encoder = ResNet18(widths=(4, 8, 8, 16))
     >>> encoder(torch.zeros(2, 12, 250)).shape
     torch.Size([2, 32])

@@ -55,8 +55,8 @@ def robust_scores(values: NDArray[np.floating]) -> NDArray[np.float32]:
 
     Examples
     --------
-    >>> robust_scores(np.array([[0.0], [1.0], [2.0], [3.0], [100.0]])).round(2).ravel().tolist()
-    [-1.35, -0.67, 0.0, 0.67, 4.0]
+    >>> print(robust_scores(np.array([[0.0], [1.0], [2.0], [3.0], [100.0]])).ravel().round(2))
+    [-1.35 -0.67  0.    0.67  4.  ]
     """
     out = np.full(values.shape, np.nan, np.float32)
     for k, column in enumerate(np.asarray(values, np.float64).T):
