@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from protocol import ROTATIONS, archives, rotation
+from protocol import INNER, ROTATIONS, archives, rotation
 
 from ssl_ecg.evaluate.bootstrap import bootstrap_intervals, paired_difference
 from ssl_ecg.evaluate.metrics import macro_auroc
 from ssl_ecg.files import write_json
+from ssl_ecg.pretraining import versions
 
 HERE = Path(__file__).parent
 COLLAPSED = 0.6
@@ -27,7 +28,7 @@ def load(work: Path) -> dict[str, dict[tuple[str, int], tuple[dict[str, np.ndarr
         if path.name.endswith(".part.npz"):
             continue
         facts = json.loads(path.with_suffix(".json").read_text())
-        cell, _, rest = path.stem.partition("-" + next(n for n in ROTATIONS if f"-{n}-" in path.stem) + "-")
+        cell, _, rest = path.stem.partition("-" + next(n for n in (*ROTATIONS, *INNER) if f"-{n}-" in path.stem) + "-")
         name = path.stem[len(cell) + 1 : -len(rest) - 1]
         with np.load(path) as scores:
             found.setdefault(cell, {})[name, int(rest)] = ({k: scores[k] for k in scores.files}, facts)
@@ -61,9 +62,14 @@ class Judge:
         return paired_difference(self.truth, a, b, **self.options).to_dict()
 
 
-def seeds_of(runs: dict[Any, Any], cuts: dict[str, Any]) -> list[int]:
-    """Seeds for which every rotation is there."""
-    return sorted({s for _, s in runs if all((name, s) in runs for name in cuts)})
+def divisions_of(runs: dict[Any, Any]) -> list[str]:
+    """Divisions of the records that a cell has been through; all three rotations, or those that there are."""
+    return [name for name in (*ROTATIONS, *INNER) if any(division == name for division, _ in runs)]
+
+
+def seeds_of(runs: dict[Any, Any], divisions: list[str]) -> list[int]:
+    """Seeds for which every division is there."""
+    return sorted({s for _, s in runs if all((name, s) in runs for name in divisions)})
 
 
 def main() -> None:
@@ -74,46 +80,61 @@ def main() -> None:
     parser.add_argument("--resamples", type=int, default=1000)
     options = parser.parse_args()
     labelled, everything = archives(options.data, options.work)
-    cuts = {name: rotation(labelled, name) for name in ROTATIONS}
-    judge, found = Judge(cuts, options.resamples), load(options.work)
-    table = {}
-    for cell, runs in found.items():
-        seeds = seeds_of(runs, cuts)
-        if not seeds:
-            continue
-        keys = list(runs[next(iter(cuts)), seeds[0]][0])
-        facts = [runs[name, seed][1] for name in cuts for seed in seeds]
-        table[cell] = {
-            "cell": facts[0]["cell"],
-            "seeds": seeds,
-            **{k: float(np.mean([f[k] for f in facts])) for k in ("seconds", "effective_rank", "std") if k in facts[0]},
-            **{k: facts[0][k] for k in ("parameters", "dim") if k in facts[0]},
-            "auroc": {key: judge.interval(judge.joined(runs, key, seeds)) for key in keys},
-            "by_rotation": {
-                key: {
-                    name: [
-                        float(np.mean([macro_auroc(r.labels[r.test], s) for s in runs[name, seed][0][key]]))
-                        for seed in seeds
-                    ]
-                    for name, r in cuts.items()
-                }
-                for key in keys
-            },
-            "collapsed": {key: collapsed(runs, cuts, seeds, key) for key in keys},
-        }
-        print(cell, {key: round(v["value"], 4) for key, v in table[cell]["auroc"].items()}, flush=True)
+    cuts = {name: rotation(labelled, name) for name in (*ROTATIONS, *INNER)}
+    found = load(options.work)
+    table = {cell: summary(runs, cuts, options.resamples) for cell, runs in found.items()}
+    for cell, entry in table.items():
+        print(cell, entry["divisions"], {key: round(v["value"], 4) for key, v in entry["auroc"].items()}, flush=True)
     write_json(
         options.out,
         {
-            "protocol": "macro AUROC of five superclasses, mean of the three rotations, 95 % bootstrap over patients",
+            "protocol": "macro AUROC of five superclasses, mean of the divisions, 95 % bootstrap over patients",
             "cells": table,
-            "differences": differences(judge, found, table, cuts),
+            "differences": differences(found, table, cuts, options.resamples),
             "collapse_is_below": COLLAPSED,
             "archives": {"labelled": labelled.fingerprint, "pretraining": everything.fingerprint},
-            "versions": facts[0]["versions"],
+            "versions": versions(),
             "hardware": f"{processor()}, {os.cpu_count()} cores, one thread a run",
         },
     )
+
+
+def summary(runs: dict[Any, Any], cuts: dict[str, Any], n_resamples: int) -> dict[str, Any]:
+    """Figures of a cell over the divisions and seeds that it has."""
+    divisions = divisions_of(runs)
+    seeds = seeds_of(runs, divisions)
+    if not seeds:  # a seed has been through some of the divisions only: take the first alone
+        divisions = divisions[:1]
+        seeds = seeds_of(runs, divisions)
+    own = {name: cuts[name] for name in divisions}
+    judge = Judge(own, n_resamples)
+    keys = list(runs[divisions[0], seeds[0]][0])
+    facts = [runs[name, seed][1] for name in divisions for seed in seeds]
+    return {
+        "cell": facts[0]["cell"],
+        "divisions": divisions,
+        "seeds": seeds,
+        **{k: float(np.median(values)) for k, values in figures(facts).items()},
+        **{k: facts[0][k] for k in ("parameters", "dim") if k in facts[0]},
+        "auroc": {key: judge.interval(judge.joined(runs, key, seeds)) for key in keys},
+        "by_rotation": {
+            key: {
+                name: [
+                    float(np.mean([macro_auroc(r.labels[r.test], s) for s in runs[name, seed][0][key]]))
+                    for seed in seeds
+                ]
+                for name, r in own.items()
+            }
+            for key in keys
+        },
+        "collapsed": {key: collapsed(runs, own, seeds, key) for key in keys},
+    }
+
+
+def figures(facts: list[dict[str, Any]]) -> dict[str, list[float]]:
+    """Collect what was noted beside the scores; a run that was held up has no time."""
+    names = ("seconds", "effective_rank", "std")
+    return {name: found for name in names if (found := [f[name] for f in facts if name in f])}
 
 
 def collapsed(runs: dict[Any, Any], cuts: dict[str, Any], seeds: list[int], key: str) -> str:
@@ -124,22 +145,26 @@ def collapsed(runs: dict[Any, Any], cuts: dict[str, Any], seeds: list[int], key:
     return f"{sum(v < COLLAPSED for v in values)} of {len(values)}"
 
 
-def differences(judge: Judge, found: dict[str, Any], table: dict[str, Any], cuts: dict[str, Any]) -> dict[str, Any]:
-    """Each cell against its references, over the seeds that both have."""
+def differences(found: dict[str, Any], table: dict[str, Any], cuts: dict[str, Any], n_resamples: int) -> dict[str, Any]:
+    """Each cell against its references, over the divisions and seeds that both have."""
     out: dict[str, Any] = {}
     for cell, entry in table.items():
         for other in entry["cell"].get("against", ()):
             other_cell, _, kind = other.partition("/")
             if other_cell not in table:
                 continue
+            divisions = [name for name in entry["divisions"] if name in divisions_of(found[other_cell])]
+            seeds = sorted({*entry["seeds"]} & {*seeds_of(found[other_cell], divisions)})
+            if not divisions or not seeds:
+                continue
+            judge = Judge({name: cuts[name] for name in divisions}, n_resamples)
             for key in entry["auroc"]:
                 theirs = f"{kind or key.split('/')[0]}/{key.split('/')[1]}"
-                seeds = sorted({*entry["seeds"]} & {*table[other_cell]["seeds"]})
-                if theirs not in table[other_cell]["auroc"] or not seeds:
+                if theirs not in table[other_cell]["auroc"]:
                     continue
                 a, b = judge.joined(found[cell], key, seeds), judge.joined(found[other_cell], theirs, seeds)
-                value = judge.difference(a, b)
-                out.setdefault(cell, {})[f"{key} - {other_cell} {theirs}"] = {**value, "seeds": seeds}
+                value = {**judge.difference(a, b), "seeds": seeds, "divisions": divisions}
+                out.setdefault(cell, {})[f"{key} - {other_cell} {theirs}"] = value
     return out
 
 
