@@ -177,7 +177,7 @@ def torch_ecg_loop(archive: Archive, steps: int) -> float:
         options = {
             "classes": classes, "n_epochs": 1, "batch_size": SIZE, "log_step": 20, "optimizer": "adamw",
             "lr_scheduler": "none", "learning_rate": 1e-4, "loss": "BCEWithLogitsLoss", "flooding_level": 0,
-            "checkpoints": folder, "log_dir": folder, "keep_checkpoint_max": 0, "monitor": None,
+            "checkpoints": folder, "model_dir": folder, "log_dir": folder, "keep_checkpoint_max": 0, "monitor": None,
             "early_stopping": None, "fs": 100,
         }  # fmt: skip
         trainer = Trainer(model, Dataset, config, options)
