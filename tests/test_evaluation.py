@@ -234,6 +234,7 @@ def test_what_cannot_be_is_named(archive: Archive, checkpoint: Path) -> None:
     fails(RecipeError, "unknown 'nobody'", references=["nobody"])
     fails(RecipeError, "stands alone", train_corpora=["loud"])
     fails(RecipeError, "one draw or more", draws=0)
+    fails(RecipeError, "name a probe", probes=[])
     fails(RecipeError, "between 0 and 1", label_shares=[1.5])
     fails(RecipeError, "did you mean 'draws'", drows=3)
     fails(RecipeError, "needs a checkpoint and a folder", finetune="finetune/default")

@@ -39,7 +39,7 @@ METRICS = {
     "hamming_loss": "Hamming loss",
     "challenge_score": "CinC challenge score",
 }
-_BEST = ("finetuned/all", "linear/all")
+_BEST = ("finetuned/all", "linear/all", "hybrid/all", "knn/all")
 _MANY = 12
 """Classes beyond this number have no room in the curves of all models; those of the encoder alone are drawn."""
 
@@ -77,7 +77,7 @@ def write_evaluation_report(folder: str | Path) -> Path:
 def draw_figures(content: Mapping[str, Any]) -> dict[str, tuple[Figure, str]]:
     """Draw all figures that a report has numbers for: name -> figure and what it shows."""
     classes, results = content["classes"], content["results"]
-    key = next(key for key in _BEST if key in results["encoder"])
+    key = best_way(content)
     whole = {model: kinds[key] for model, kinds in results.items() if key in kinds and "roc" in kinds[key]}
     if len(classes) > _MANY:
         whole = {"encoder": whole["encoder"]}
@@ -116,6 +116,11 @@ def draw_figures(content: Mapping[str, Any]) -> dict[str, tuple[Figure, str]]:
     return drawn
 
 
+def best_way(content: Mapping[str, Any]) -> str:
+    """Give the way of judging the encoder with all labels that figures are drawn of."""
+    return next(key for key in _BEST if key in content["results"]["encoder"])
+
+
 def efficiency(content: Mapping[str, Any]) -> dict[str, dict[int, Estimate | float]]:
     """Give macro AUROC by number of labels, of each model and way, where several numbers were tried."""
     n_train = _mean([split["records"]["train"] for split in content["splits"].values()])
@@ -141,7 +146,7 @@ def _page(content: Mapping[str, Any], figures: Mapping[str, tuple[Figure, str]])
     _add_models(page, content)
     _add_splits(page, content)
     names = code_names()
-    key = next(key for key in _BEST if key in content["results"]["encoder"])
+    key = best_way(content)
     _add_classes(page, content["results"]["encoder"][key], key, names)
     _add_robustness(page, content["robustness"])
     page.section("Figures")

@@ -93,6 +93,8 @@ class Protocol:
         if self.draws < 1 or self.finetune_draws < 1 or self.seed < 0:
             problem = f"draws {self.draws} and {self.finetune_draws}, seed {self.seed}"
             raise RecipeError("protocol", problem, "give one draw or more and a seed of 0 or more")
+        if not self.probes and not self.finetune:
+            raise RecipeError("protocol.probes", "is empty", "name a probe, or a recipe in protocol.finetune")
         if any(n < 1 for n in self.label_sizes) or any(not 0 < share < 1 for share in self.label_shares):
             problem = f"label_sizes {self.label_sizes}, label_shares {self.label_shares}"
             raise RecipeError("protocol", problem, "give whole numbers from 1 on, and shares between 0 and 1")

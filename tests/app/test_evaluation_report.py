@@ -19,7 +19,9 @@ CLASSES = ["MI", "HYP", "rare"]
 LOSS = {name: {"value": -0.125, "low": -0.2, "high": None} for name in ("auroc", "difference")}
 
 
-def report(models: tuple[str, ...] = ("encoder", "untrained"), sizes: tuple[str, ...] = ("all", "20")) -> Report:
+def report(
+    models: tuple[str, ...] = ("encoder", "untrained"), sizes: tuple[str, ...] = ("all", "20"), way: str = "linear"
+) -> Report:
     """Figures of made-up scores, of a class that nobody has among them."""
     rng = np.random.default_rng(0)
     n = 120
@@ -39,7 +41,7 @@ def report(models: tuple[str, ...] = ("encoder", "untrained"), sizes: tuple[str,
 
     results = {
         model: {
-            f"linear/{size}": {
+            f"{way}/{size}": {
                 **judge.table(scored(1 if size == "all" else 3), whole=size == "all"),
                 "by_split": {},
                 "draws": 1,
@@ -80,6 +82,14 @@ def test_figures_that_have_no_numbers_are_left_out() -> None:
     drawn = draw_figures(report(sizes=("all",)).content)
     assert "label_efficiency" not in drawn
     assert [axes.get_title() for axes in drawn["roc"][0].axes] == CLASSES
+
+
+@pytest.mark.parametrize("way", ["knn", "hybrid", "finetuned"])
+def test_any_way_of_judging_has_its_page(tmp_path: Path, way: str) -> None:
+    report(way=way).write(tmp_path)
+    page = write_evaluation_report(tmp_path).read_text(encoding="utf-8")
+    assert f"Encoder, {way}, all labels" in page
+    assert (tmp_path / "figures" / "roc.png").is_file()
 
 
 def test_efficiency_counts_labels() -> None:
