@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_ecg.data.archive import Archive
+from ssl_ecg.ensemble import columns_of
 from ssl_ecg.errors import RecipeError
-from ssl_ecg.evaluate.judge import Judge, Scored
+from ssl_ecg.evaluate.judge import Judge, Scored, add_split
 from ssl_ecg.evaluate.protocol import Protocol, seen_folds
 from ssl_ecg.evaluate.references import completeness, find_references, is_part
 from ssl_ecg.evaluate.report import Report
 from ssl_ecg.evaluate.robustness import robustness
-from ssl_ecg.evaluate.sampling import nested_subsets
+from ssl_ecg.evaluate.sampling import draw_seed, nested_subsets
 from ssl_ecg.evaluate.splits import Split
 from ssl_ecg.evaluate.vectors import Function, vectors_of
 from ssl_ecg.features.expert import expert_embeddings
@@ -33,9 +34,6 @@ from ssl_ecg.recipes import load_recipe
 
 if TYPE_CHECKING:
     from torch import nn
-
-_SEEDS_APART = 1000
-"""Between the draws of labelled records, as everywhere."""
 
 
 def evaluate(
@@ -173,7 +171,7 @@ class _Evaluation:
         sizes = self.protocol.sizes(len(split.train))
         drawn = []
         for draw in range(self.protocol.draws if sizes else 0):
-            seed = self.protocol.seed + _SEEDS_APART * draw
+            seed = draw_seed(self.protocol.seed, draw)
             chosen = nested_subsets(self.labels[split.train], sorted(set(sizes.values())), seed=seed)
             drawn.append({name: split.train[chosen[n]] for name, n in sizes.items()})
         first = {"all": split.train, **(drawn[0] if drawn else {})}
@@ -188,10 +186,7 @@ class _Evaluation:
                 for size, rows in subset.items():
                     for kind in self.protocol.probes:
                         here.setdefault(f"{kind}/{size}", []).append(self._probe(kind, z, rows, split))
-            for key, pairs in here.items():
-                entry = found.setdefault(key, Scored([], []))
-                entry.proba.append(np.stack([proba for proba, _ in pairs]))
-                entry.decisions.append(np.stack([decision for _, decision in pairs]))
+            add_split(found, here)
         return found
 
     def _probe(self, kind: str, z: NDArray[np.float32], rows: NDArray[np.int64], split: Split) -> tuple[Any, Any]:
@@ -218,10 +213,7 @@ class _Evaluation:
                         sets = {"train": rows, "val": split.val, "test": split.test}
                         where = f"finetuned/{name}-{split_name}-{size.rstrip('%')}-{draw}"
                         here.setdefault(f"finetuned/{size}", []).append(self._finetune(how, checkpoint, sets, where))
-                for key, pairs in here.items():
-                    entry = found[name].setdefault(key, Scored([], []))
-                    entry.proba.append(np.stack([proba for proba, _ in pairs]))
-                    entry.decisions.append(np.stack([decision for _, decision in pairs]))
+                add_split(found[name], here)
         return found
 
     def _finetune(self, recipe: Any, checkpoint: Any, rows: dict[str, Any], where: str) -> tuple[Any, Any]:
@@ -235,7 +227,7 @@ class _Evaluation:
         )  # fmt: skip
         table = pd.read_parquet(run / "predictions.parquet")
         table = table[table["set"] == "test"].set_index("row").loc[rows["test"]]
-        proba = table[[f"proba_{c}" for c in self.classes]].to_numpy(np.float32)
+        proba = columns_of(table, self.classes)[1].astype(np.float32)
         thresholds = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["thresholds"]
         chosen = np.array([np.inf if thresholds[c] is None else thresholds[c] for c in self.classes])
         return proba, proba >= chosen

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.errors import RecipeError
-from ssl_ecg.evaluate.sampling import nested_subsets
+from ssl_ecg.evaluate.sampling import draw_seed, nested_subsets
 from ssl_ecg.evaluate.splits import Folds
 from ssl_ecg.finetuning_results import write_results
 from ssl_ecg.pretraining import untrained_encoder, versions
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from ssl_ecg.train.supervised import Supervised
     from ssl_ecg.train.supervised_data import LabelledData
     from ssl_ecg.train.supervised_fit import Outcome
-
-_SEEDS_APART = 1000
-"""Between the draws of labelled records, as in the linear probe's label efficiency."""
 
 
 def finetune(
@@ -107,7 +104,7 @@ def finetune(
     known &= np.isfinite(targets).any(axis=1)
     chosen = choose_rows(archive.index, targets, known, (train_folds, val_folds, test_folds), rows)
     if labels is not None:
-        seed = _SEEDS_APART * draw
+        seed = draw_seed(0, draw)
         chosen["train"] = chosen["train"][nested_subsets(targets[chosen["train"]], [labels], seed=seed)[labels]]
     model, card = _build(bound, archive, checkpoint, len(classes))
     data = _open(bound, archive, targets, chosen["train"], model)

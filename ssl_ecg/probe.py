@@ -15,7 +15,7 @@ from ssl_ecg.embeddings import Embeddings, align, load_embeddings
 from ssl_ecg.errors import LabelError
 from ssl_ecg.evaluate.bootstrap import bootstrap_intervals, paired_difference
 from ssl_ecg.evaluate.metrics import auroc, average_precision, f1
-from ssl_ecg.evaluate.sampling import nested_subsets
+from ssl_ecg.evaluate.sampling import draw_seed, nested_subsets
 from ssl_ecg.evaluate.splits import Folds, Split, choose_split
 from ssl_ecg.files import write_json, write_whole
 from ssl_ecg.knn_probe import KNNProbe
@@ -229,7 +229,7 @@ class _Run:
     ) -> list[dict[str, Any]]:
         """Probe with few labels: for each size, the mean over draws, with intervals over test patients."""
         rows = self.split.train
-        subsets = [nested_subsets(self.labels[rows], sizes, seed=self.seed + 1000 * draw) for draw in range(draws)]
+        subsets = [nested_subsets(self.labels[rows], sizes, seed=draw_seed(self.seed, draw)) for draw in range(draws)]
         out: list[dict[str, Any]] = []
         for size in sizes:
             scores = {}

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ssl_ecg import Archive, KNNProbe, LinearProbe, open_corpus, prepare
-from ssl_ecg.evaluate.sampling import nested_subsets
+from ssl_ecg.evaluate.sampling import draw_seed, nested_subsets
 from ssl_ecg.tasks import get_task
 
 ROTATIONS = {"1-3": ((1, 2, 3), 9), "4-6": ((4, 5, 6), 9), "7-9": ((7, 8, 9), 6)}
@@ -59,7 +59,7 @@ class Rotation:
     def subsets(self, draw: int) -> dict[str, np.ndarray]:
         """Label size -> rows of the training records; draw 0 has all labels too."""
         names = {f"{share:.0%}": round(share * len(self.train)) for share in SHARES} | {str(n): n for n in SIZES}
-        chosen = nested_subsets(self.labels[self.train], sorted(set(names.values())), seed=1000 * draw)
+        chosen = nested_subsets(self.labels[self.train], sorted(set(names.values())), seed=draw_seed(0, draw))
         few = {name: self.train[chosen[n]] for name, n in names.items()}
         return {"all": self.train, **few} if draw == 0 else few
 

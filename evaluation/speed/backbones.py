@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 from loops import finetuning_loop, per_record_loop, pretraining_loop, torch_ecg_loop
+from speed import processor
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -150,8 +151,6 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    processor = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     results = {
         "records": "12 leads, 10 s at 100 Hz",
         "backbones": backbones(options.rounds, options.batch_size, 100),
@@ -159,7 +158,7 @@ def main() -> None:
         "batch_size": options.batch_size,
         "rounds": options.rounds,
         "threads": options.threads,
-        "hardware": f"{processor}, {os.cpu_count()} cores",
+        "hardware": f"{processor()}, {os.cpu_count()} cores",
         "versions": versions(),
     }
     write_json(options.out, results)

@@ -108,6 +108,12 @@ def compared(ours: list[float], bare: list[float]) -> dict[str, Any]:
     }
 
 
+def processor() -> str:
+    """Name the processor."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+
+
 def main() -> None:
     """Measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -120,17 +126,12 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     archive = Archive(options.archive)
-    processor = next(
-        line.split(":")[1].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    )
     results = {
         "training": training(archive, options.rounds, options.steps, options.recipe),
         "embedding": embedding(archive, options.rounds, options.recipe),
         "seed": 0,
         "threads": options.threads,
-        "hardware": processor,
+        "hardware": processor(),
         "versions": versions(),
     }
     write_json(options.out, results)

@@ -68,6 +68,14 @@ class Scored:
         return np.concatenate(self.proba, axis=1)
 
 
+def add_split(scored: dict[str, Scored], answers: Mapping[str, Sequence[tuple[Any, Any]]]) -> None:
+    """Add what was said of the test records of one more split: for each key, (proba, decisions) of every draw."""
+    for key, draws in answers.items():
+        entry = scored.setdefault(key, Scored([], []))
+        entry.proba.append(np.stack([proba for proba, _ in draws]))
+        entry.decisions.append(np.stack([decisions for _, decisions in draws]))
+
+
 class Judge:
     """Figures are means over the splits; patients are drawn within each split.
 

@@ -53,6 +53,17 @@ def nested_subsets(Y: ArrayLike, sizes: Sequence[int], *, seed: int) -> dict[int
     return {int(size): np.sort(order[:size]) for size in sizes}
 
 
+def draw_seed(seed: int, draw: int) -> int:
+    """Give the seed for one of several draws of labelled records, so that all who ask draw the same.
+
+    Examples
+    --------
+    >>> draw_seed(3, 2)
+    2003
+    """
+    return seed + 1000 * draw
+
+
 def stratified_order(Y: ArrayLike, *, seed: int) -> IntArray:
     """Order the records so that every beginning of the list is a stratified sample.
 
