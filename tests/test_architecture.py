@@ -19,10 +19,10 @@ ROOT = Path(ssl_ecg.__file__).parent
 FLOORS: list[tuple[str, ...]] = [
     ("_version", "errors", "leads", "tasks"),
     (
-        *("signal", "spectral", "files", "estimator", "logistic", "preprocessing", "embeddings"),
+        *("signal", "spectral", "files", "estimator", "logistic", "preprocessing", "embeddings", "tree_arrays"),
         *("evaluate.metrics", "evaluate.bootstrap", "evaluate.sampling", "evaluate.splits", "evaluate.counting"),
         *("evaluate.decisions", "evaluate.calibration", "evaluate.challenge"),
-        *("evaluate.thresholds", "evaluate.regression", "evaluate.reliability", "evaluate.curves"),
+        *("evaluate.thresholds", "evaluate.regression", "evaluate.reliability", "evaluate.curves", "metrics"),
     ),
     (
         *("data.record", "data.readers", "data.corpora", "data.simulate", "data", "data.strips"),
@@ -223,7 +223,7 @@ def test_names_come_from_the_module_that_defines_them() -> None:
 
 def test_package_files_hold_no_more_than_their_front_door() -> None:
     for module in filter(None, filter(is_package, modules())):
-        if module not in FRONT_DOORS:
+        if module not in {*FRONT_DOORS, "evaluate"}:  # evaluate can be called: see there
             assert len(tree(module).body) <= 2, f"{module}/__init__.py: more than a docstring"
 
 

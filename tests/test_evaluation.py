@@ -11,6 +11,7 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
+import ssl_ecg.evaluate
 from ssl_ecg import Archive, LinearProbe, embed, load_encoder, prepare, pretrain
 from ssl_ecg.cli import run as run_cli
 from ssl_ecg.data.corpora.base import Corpus, Entry
@@ -72,7 +73,7 @@ def energies(strips: np.ndarray) -> np.ndarray:
 
 
 def test_figures_are_those_of_a_plain_loop(archive: Archive) -> None:
-    report = evaluate(PROTOCOL, energies, archive, n_resamples=20, progress=False)
+    report = ssl_ecg.evaluate(PROTOCOL, energies, archive, n_resamples=20, progress=False)
     results = report.content["results"]
     assert list(results) == ["encoder"]
     assert report.content["differences"] == {}
