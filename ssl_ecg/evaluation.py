@@ -21,6 +21,7 @@ from ssl_ecg.evaluate.references import completeness, find_references, is_part
 from ssl_ecg.evaluate.report import Report
 from ssl_ecg.evaluate.robustness import robustness
 from ssl_ecg.evaluate.sampling import draw_seed, nested_subsets
+from ssl_ecg.evaluate.screening import screening
 from ssl_ecg.evaluate.splits import Split
 from ssl_ecg.evaluate.vectors import Function, vectors_of
 from ssl_ecg.features.expert import expert_embeddings
@@ -107,8 +108,9 @@ class _Evaluation:
         self.name, self.classes, found, known = task_labels(protocol.task, archive.index)
         self.labels = np.where(known[:, None], found, np.nan)
         self.splits = protocol.splits(archive.index, self.labels, known)
-        patients = archive.index["patient_id"].astype(str).to_numpy()
-        self.judge = Judge(self.splits, self.labels, patients, self.classes, n_resamples=n_resamples)
+        self.patients = archive.index["patient_id"].astype(str).to_numpy()
+        self.judge = Judge(self.splits, self.labels, self.patients, self.classes, n_resamples=n_resamples)
+        self.n_resamples = n_resamples
         self.checkpoint = encoder if isinstance(encoder, str | Path) else None
         self.models, self.card = self._models(encoder, baseline)
 
@@ -157,6 +159,10 @@ class _Evaluation:
                 self.protocol.changes(), self.models, vectors, self.archive, self.splits, self.labels, self.judge,
                 seed=self.protocol.seed, progress=self.progress,
             ),
+            "screening": screening(
+                self.protocol.detectors, self.protocol.usual, vectors, self.splits, self.labels, self.classes,
+                self.patients, n_resamples=self.n_resamples, seed=self.protocol.seed,
+            ) if self.protocol.detectors else {},
             "references": [vars(reference) for reference in self.references],
             "seconds": time.perf_counter() - started,
             "versions": versions(),

@@ -149,6 +149,7 @@ def _page(content: Mapping[str, Any], figures: Mapping[str, tuple[Figure, str]])
     key = best_way(content)
     _add_classes(page, content["results"]["encoder"][key], key, names)
     _add_robustness(page, content["robustness"])
+    _add_screening(page, content.get("screening"))
     page.section("Figures")
     for figure, caption in figures.values():
         page.figure(figure, alt=caption, caption=caption)
@@ -209,6 +210,32 @@ def _add_robustness(page: Page, changes: Mapping[str, Mapping[str, Any]]) -> Non
     headers = ["change of the test records", *(text for m in models for text in (m, f"{m}, less clean"))]
     caption = "Macro AUROC of the linear probe that clean training records gave."
     page.section("Robustness").table(headers, rows, align="lr", caption=caption)
+
+
+def _add_screening(page: Page, found: Mapping[str, Any] | None) -> None:
+    if not found:
+        return
+    rows = [
+        [
+            strong(detector),
+            model,
+            shown(figures["auroc"]),
+            shown(figures.get("difference"), sign=True),
+            *(shown(value) for value in figures["by_class"].values()),
+        ]
+        for detector, models in found["detectors"].items()
+        for model, figures in models.items()
+    ]
+    classes = list(next(iter(next(iter(found["detectors"].values())).values()))["by_class"])
+    counts = "; ".join(
+        f"{name}: fitted on {n['reference']:,}, {n['usual']:,} of {n['test']:,} test records usual"
+        for name, n in found["records"].items()
+    )
+    caption = (
+        f"AUROC of unusual records, by detectors fitted on those that are {found['usual']} and nothing else. {counts}."
+    )
+    headers = ["detector", "model", "all unusual", "encoder less this model", *classes]
+    page.section("Screening").table(headers, rows, align="llr", caption=caption, sortable=True)
 
 
 def _add_references(page: Page, references: Sequence[Mapping[str, Any]]) -> None:

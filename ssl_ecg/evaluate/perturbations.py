@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ssl_ecg.augment.noise_parts import Part, part_of
 from ssl_ecg.data.readers import read_record
 from ssl_ecg.errors import RecipeError, SignalError
 from ssl_ecg.evaluate.perturb import (
@@ -71,6 +72,9 @@ class Noise(Perturbation):
     in_band : bool
         Measure the ratio within the archive's band. Otherwise it is that of the recording before it was
         filtered: of baseline wander, most is then gone.
+    part : {"all", "first", "second"}
+        Half of the recording from which the noise comes: one that was not trained with, see
+        `ssl_ecg.augment.transforms_real_noise.RealNoise`.
 
     References
     ----------
@@ -80,16 +84,21 @@ class Noise(Perturbation):
     record: str
     snr: float
     in_band: bool = True
+    part: Part = "all"
     grows = 8.0
+
+    def __post_init__(self) -> None:
+        part_of(np.empty((1, 0)), self.part)  # refuses an unknown one
 
     @property
     def label(self) -> str:
         """Name with settings."""
-        return f"{Path(self.record).stem} {self.snr:g} dB{'' if self.in_band else ' before the filter'}"
+        half = "" if self.part == "all" else f", {self.part} half"
+        return f"{Path(self.record).stem} {self.snr:g} dB{'' if self.in_band else ' before the filter'}{half}"
 
     def apply(self, signal: Rows, of: Recorded, rng: np.random.Generator) -> Rows:
         """Add the noise, filtered as the archive is."""
-        raw, filtered = _noise_bank(self.record, of.fs, of.band)
+        raw, filtered = _noise_bank(self.record, of.fs, of.band, self.part)
         n_leads, n_samples = signal.shape
         drawn = draw_places((raw.shape[0], raw.shape[1]), n_leads, n_samples, rng)
         measured = filtered if self.in_band else raw
@@ -261,10 +270,10 @@ def build_perturbation(settings: Mapping[str, Any]) -> Perturbation:
 
 
 @lru_cache(maxsize=16)
-def _noise_bank(record: str, fs: float, band: tuple[float, float] | None) -> tuple[Rows, Rows]:
+def _noise_bank(record: str, fs: float, band: tuple[float, float] | None, part: Part) -> tuple[Rows, Rows]:
     """Read noise and give it at a rate [Hz], as it is and filtered; each row of variance one before the filter."""
     found = read_record(record)
-    raw = np.nan_to_num(resample_band(found.signal, found.fs, fs, None))
+    raw = np.nan_to_num(resample_band(part_of(found.signal, part), found.fs, fs, None))
     raw -= raw.mean(axis=-1, keepdims=True)
     deviation = raw.std(axis=-1, keepdims=True)
     raw = (raw / np.where(deviation > 0, deviation, 1)).astype(np.float32)

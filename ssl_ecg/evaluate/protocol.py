@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ssl_ecg.augment.noise_parts import NSTDB, Part
 from ssl_ecg.errors import LabelError, RecipeError
 from ssl_ecg.evaluate.perturbations import Perturbation, build_perturbation
 from ssl_ecg.evaluate.sampling import grouped_folds
+from ssl_ecg.evaluate.screening import check_detectors
 from ssl_ecg.evaluate.splits import Split, choose_split
 
 if TYPE_CHECKING:
@@ -55,6 +57,14 @@ class Protocol:
         each of `snr`.
     snr : list of float
         Signal to noise [dB].
+    noise_part : {"all", "first", "second"}
+        Half of each record of noise: "second" for an encoder that was pretrained with noise of the first, such as by
+        the recipe pretrain/simclr_noise.
+    detectors : list of str
+        Detectors that are fitted on usual records only and judged on telling unusual ones; names of
+        `ssl_ecg.screen.detectors.DETECTORS`.
+    usual : str
+        The class that a usual record has, and no other.
     finetune : str, optional
         A recipe with which the encoder is fine-tuned too, and trained from scratch beside it.
     finetune_draws : int
@@ -80,6 +90,9 @@ class Protocol:
     perturbations: list[dict[str, Any]] = field(default_factory=list)
     noise: str | None = None
     snr: list[float] = field(default_factory=lambda: [24.0, 18.0, 12.0, 6.0, 0.0])
+    noise_part: Part = "all"
+    detectors: list[str] = field(default_factory=list)
+    usual: str = "NORM"
     finetune: str | None = None
     finetune_draws: int = 2
     references: list[str] = field(default_factory=list)
@@ -98,6 +111,7 @@ class Protocol:
         if any(n < 1 for n in self.label_sizes) or any(not 0 < share < 1 for share in self.label_shares):
             problem = f"label_sizes {self.label_sizes}, label_shares {self.label_shares}"
             raise RecipeError("protocol", problem, "give whole numbers from 1 on, and shares between 0 and 1")
+        check_detectors(self.detectors)
 
     def changes(self) -> list[Perturbation]:
         """Give the changes of the test records.
@@ -107,8 +121,9 @@ class Protocol:
         RecipeError
             If a name or an argument is unknown.
         """
-        noise = [] if self.noise is None else [str(Path(self.noise) / name) for name in ("bw", "em", "ma")]
-        added = [{"name": "noise", "record": record, "snr": snr} for record in noise for snr in self.snr]
+        noise = [] if self.noise is None else [str(Path(self.noise) / name) for name in NSTDB]
+        how = {"name": "noise", "part": self.noise_part}
+        added = [{**how, "record": record, "snr": snr} for record in noise for snr in self.snr]
         return [build_perturbation(change) for change in [*self.perturbations, *added]]
 
     def splits(self, index: pd.DataFrame, labels: NDArray[Any], known: NDArray[np.bool_]) -> dict[str, Split]:

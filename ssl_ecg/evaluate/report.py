@@ -62,9 +62,23 @@ class Report:
                 f"  {change}, {name}: {_interval(found['auroc'])}  {_interval(found['difference'], sign='+')}"
                 for name, found in models.items()
             ]
+        lines += self._screening()
         if content["references"]:
             lines += ["", "published, on the whole corpus with its official split:"]
             lines += [f"  {r['macro_auroc']:.3f}  {r['who']} ({r['how']})" for r in content["references"]]
+        return lines
+
+    def _screening(self) -> list[str]:
+        """One line for each detector and model."""
+        found = self.content.get("screening")
+        if not found:
+            return []
+        lines = ["", f"detectors fitted on usual records ({found['usual']} and nothing else): AUROC of unusual ones"]
+        for detector, models in found["detectors"].items():
+            for model, figures in models.items():
+                behind = _interval(figures["difference"], sign="+") if "difference" in figures else ""
+                less = f"  encoder - {model}: {behind}" if behind else ""
+                lines.append(f"  {detector:>11}, {model}: {_interval(figures['auroc'])}{less}")
         return lines
 
     def _table(self) -> list[str]:

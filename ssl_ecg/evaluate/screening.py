@@ -1,0 +1,137 @@
+"""How well detectors that saw usual records only tell unusual ones, on embeddings of several encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssl_ecg.errors import LabelError, RecipeError
+from ssl_ecg.evaluate.bootstrap import bootstrap_intervals, paired_difference
+from ssl_ecg.evaluate.splits import Split
+from ssl_ecg.screen.detectors import DETECTORS
+
+Labels = NDArray[np.floating[Any]]
+
+
+def check_detectors(names: Sequence[str]) -> None:
+    """Make sure that all detectors are known.
+
+    Raises
+    ------
+    RecipeError
+        If one is not.
+    """
+    for name in names:
+        if name not in DETECTORS:
+            raise RecipeError("protocol.detectors", f"unknown {name!r}", f"choose from {', '.join(DETECTORS)}")
+
+
+def screening(
+    detectors: Sequence[str],
+    usual: str,
+    vectors: Mapping[str, NDArray[np.float32]],
+    splits: Mapping[str, Split],
+    labels: Labels,
+    classes: Sequence[str],
+    patients: NDArray[Any],
+    *,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Fit detectors on usual training and validation records, and judge them on all test records.
+
+    Usual is a record that has the class `usual` and no other. No other label is used; a test record of which `usual` is
+    unknown is left out.
+
+    Parameters
+    ----------
+    detectors : sequence of str
+        Names of `ssl_ecg.screen.detectors.DETECTORS`, with their default settings.
+    usual : str
+        One of the classes.
+    vectors : mapping
+        Name of an encoder -> embeddings of the archive (record, dim).
+    splits : mapping
+    labels : array (record, class)
+        NaN where unknown.
+    classes : sequence of str
+    patients : array of str (record,)
+    n_resamples, seed : int
+
+    Returns
+    -------
+    dict
+        ``records`` (of each split), and detector -> encoder -> ``auroc`` of unusual against usual records with its
+        interval, ``by_class`` (each other class against usual), and ``difference`` of the first encoder to this one.
+
+    Raises
+    ------
+    LabelError
+        If there is no such class, or a split has no usual or no unusual test record.
+    """
+    if usual not in classes:
+        raise LabelError("protocol.usual", f"{usual!r} is no class of the task", f"choose from {', '.join(classes)}")
+    label = labels[:, list(classes).index(usual)]
+    is_usual = (label == 1) & (np.nansum(labels, axis=1) == 1)
+    known = {name: np.concatenate([split.train, split.val]) for name, split in splits.items()}
+    references = {name: np.sort(rows[is_usual[rows]]) for name, rows in known.items()}
+    tests = {name: split.test[~np.isnan(label[split.test])] for name, split in splits.items()}
+    for name, rows in tests.items():
+        if not 0 < is_usual[rows].sum() < len(rows):
+            problem = f"split {name} has {int(is_usual[rows].sum())} usual of {len(rows)} test records"
+            raise LabelError("protocol.usual", problem, "choose another class or split")
+    rows = np.concatenate(list(tests.values()))
+    parts = np.concatenate([np.full(len(of), name) for name, of in tests.items()])
+    judge = _Judge(~is_usual[rows], patients[rows], parts, n_resamples)
+    counts = {
+        name: {"reference": len(references[name]), "usual": int(is_usual[of].sum()), "test": len(of)}
+        for name, of in tests.items()
+    }
+    found: dict[str, Any] = {"usual": usual, "records": counts, "detectors": {}}
+    for detector in detectors:
+        scores = {
+            name: np.concatenate([_scores(detector, z, references[part], tests[part], seed) for part in tests])
+            for name, z in vectors.items()
+        }
+        first = next(iter(scores.values()))
+        found["detectors"][detector] = {
+            name: {
+                "auroc": judge.value(score),
+                "by_class": {
+                    c: judge.value(score, is_usual[rows] | (labels[rows, k] == 1))
+                    for k, c in enumerate(classes)
+                    if c != usual
+                },
+                **({} if score is first else {"difference": judge.difference(first, score)}),
+            }
+            for name, score in scores.items()
+        }
+    return found
+
+
+def _scores(
+    detector: str, z: NDArray[np.float32], reference: NDArray[np.int64], test: NDArray[np.int64], seed: int
+) -> NDArray[np.float64]:
+    return DETECTORS[detector]().set_params(seed=seed).fit(z[reference]).anomaly_score(z[test])
+
+
+class _Judge:
+    """AUROC within each split, averaged; patients are drawn within each."""
+
+    def __init__(self, unusual: NDArray[np.bool_], groups: NDArray[Any], parts: NDArray[Any], n_resamples: int) -> None:
+        self.truth = unusual[:, None].astype(np.float64)
+        self.groups, self.parts, self.n_resamples = groups, parts, n_resamples
+
+    def _options(self, keep: NDArray[np.bool_]) -> dict[str, Any]:
+        return {"groups": self.groups[keep], "parts": self.parts[keep], "n_resamples": self.n_resamples}
+
+    def value(self, score: NDArray[np.float64], keep: NDArray[np.bool_] | None = None) -> dict[str, float]:
+        keep = np.ones(len(score), bool) if keep is None else keep
+        return bootstrap_intervals(self.truth[keep], score[keep, None], **self._options(keep))[0].to_dict()
+
+    def difference(self, first: NDArray[np.float64], other: NDArray[np.float64]) -> dict[str, float]:
+        keep = np.ones(len(first), bool)
+        return paired_difference(self.truth, first[:, None], other[:, None], **self._options(keep)).to_dict()
