@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ssl_ecg._version import __version__
 
 if TYPE_CHECKING:
+    from ssl_ecg.clusters.clustering import cluster
+    from ssl_ecg.clusters.order import labelling_order
     from ssl_ecg.data.archive import Archive
     from ssl_ecg.data.corpora import open_corpus
     from ssl_ecg.data.download import download
@@ -22,12 +24,15 @@ if TYPE_CHECKING:
     from ssl_ecg.embedding import embed
     from ssl_ecg.embeddings import Embeddings, load_embeddings
     from ssl_ecg.errors import SSLECGError
+    from ssl_ecg.explain.occlusion import occlude
     from ssl_ecg.finetuning import finetune
     from ssl_ecg.knn_probe import KNNProbe
     from ssl_ecg.linear_probe import LinearProbe
     from ssl_ecg.models.registry import build_encoder
     from ssl_ecg.prediction import predict
     from ssl_ecg.pretraining import pretrain
+    from ssl_ecg.reconstruction import reconstruct
+    from ssl_ecg.ridge_probe import RidgeProbe
     from ssl_ecg.screen.density import DensityScreen
     from ssl_ecg.screen.kmeans import KMeansScreen
     from ssl_ecg.train.checkpoint import load_encoder
@@ -40,19 +45,24 @@ _HOMES = {
     "KNNProbe": "knn_probe",
     "LinearProbe": "linear_probe",
     "Record": "data.record",
+    "RidgeProbe": "ridge_probe",
     "SSLECGError": "errors",
     "Strips": "data.strips",
     "build_encoder": "models.registry",
+    "cluster": "clusters.clustering",
     "download": "data.download",
     "embed": "embedding",
     "finetune": "finetuning",
+    "labelling_order": "clusters.order",
     "load_embeddings": "embeddings",
     "load_encoder": "train.checkpoint",
+    "occlude": "explain.occlusion",
     "open_corpus": "data.corpora",
     "predict": "prediction",
     "prepare": "data.prepare",
     "pretrain": "pretraining",
     "read_record": "data.readers",
+    "reconstruct": "reconstruction",
     "simulate": "data.simulate",
 }
 
@@ -64,20 +74,25 @@ __all__ = [
     "KNNProbe",
     "LinearProbe",
     "Record",
+    "RidgeProbe",
     "SSLECGError",
     "Strips",
     "__version__",
     "build_encoder",
+    "cluster",
     "download",
     "embed",
     "finetune",
+    "labelling_order",
     "load_embeddings",
     "load_encoder",
+    "occlude",
     "open_corpus",
     "predict",
     "prepare",
     "pretrain",
     "read_record",
+    "reconstruct",
     "simulate",
 ]
 

@@ -12,10 +12,13 @@ from typing import NoReturn
 
 from ssl_ecg._version import __version__
 from ssl_ecg.commands.archives import add_download, add_prepare
-from ssl_ecg.commands.embeddings import add_embed, add_map, add_probe, add_screen
+from ssl_ecg.commands.clustering import add_cluster
+from ssl_ecg.commands.embeddings import add_embed, add_map, add_probe
 from ssl_ecg.commands.evaluation import add_evaluate
+from ssl_ecg.commands.monitoring import add_monitor
 from ssl_ecg.commands.prediction import add_predict
 from ssl_ecg.commands.recipe_files import add_recipes
+from ssl_ecg.commands.screening import add_screen
 from ssl_ecg.commands.training import add_finetune, add_pretrain
 from ssl_ecg.commands.whole_line import add_demo
 from ssl_ecg.errors import SSLECGError
@@ -38,7 +41,9 @@ _COMMANDS = (
     add_probe,
     add_evaluate,
     add_screen,
+    add_monitor,
     add_map,
+    add_cluster,
     add_demo,
     add_recipes,
 )

@@ -23,17 +23,20 @@ FLOORS: list[tuple[str, ...]] = [
         *("evaluate.metrics", "evaluate.bootstrap", "evaluate.sampling", "evaluate.splits", "evaluate.counting"),
         *("evaluate.decisions", "evaluate.calibration", "evaluate.challenge"),
         *("evaluate.thresholds", "evaluate.regression", "evaluate.reliability", "evaluate.curves", "metrics"),
+        "explain.reasons",
+        "targets",
     ),
     (
         *("data.record", "data.readers", "data.corpora", "data.simulate", "data", "data.strips"),
-        *("augment", "models", "screen", "scaling", "linear_probe", "knn_probe", "processes", "features"),
+        *("augment", "models", "screen", "scaling", "linear_probe", "ridge_probe", "knn_probe", "processes", "features"),
     ),
-    ("methods", "embedding", "embedding_files", "map", "sources", "probe"),
-    ("train",),
+    ("methods", "embedding", "embedding_files", "map", "sources", "probe", "probe_runs", "probe_values"),
+    ("train", "monitor"),
     ("recipes", "recipe_yaml", "run_folder", "evaluate"),
     (
         *("pretraining", "finetuning", "finetuning_results", "finetuning_seeds", "ensemble", "prediction"),
-        *("evaluation", "plot"),
+        *("finetuning_forest", "finetuning_targets", "readings"),
+        *("evaluation", "plot", "explain", "reconstruction", "reconstruction_scores", "clusters"),
     ),
     ("app", "commands", "cli"),
 ]
@@ -51,7 +54,7 @@ TORCH_FREE_UNITS = {
     *FLOORS[0],
     *FLOORS[1],
     *("data", "data.record", "data.readers", "data.corpora", "data.simulate"),
-    *("screen", "linear_probe", "knn_probe", "map", "probe", "plot", "features"),
+    *("screen", "linear_probe", "ridge_probe", "knn_probe", "map", "probe", "plot", "features"),
 }
 LATE_ONLY = {"faiss", "hdbscan", "matplotlib", "pandas", "sklearn", "umap", "wfdb"}
 TALKS = {"app", "cli", "commands"}  # units that may print

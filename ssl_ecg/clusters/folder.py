@@ -1,0 +1,146 @@
+"""Clusters of a folder of embeddings, written as tables and cards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssl_ecg._version import __version__
+from ssl_ecg.clusters.cards import assignments, describe_clusters, representatives
+from ssl_ecg.clusters.clustering import cluster
+from ssl_ecg.clusters.order import Coverage, labelling_order
+from ssl_ecg.embeddings import Embeddings, load_embeddings
+from ssl_ecg.errors import ArchiveError
+from ssl_ecg.files import write_json, write_whole
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def cluster_folder(
+    embeddings_dir: str | Path,
+    out: str | Path,
+    *,
+    method: str = "kmeans",
+    k: int | None = None,
+    task: str | Any | None = None,
+    n_representatives: int = 3,
+    resamples: int = 20,
+    seed: int = 0,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Cluster a folder's embeddings; write ``clusters.parquet``, ``clusters.json`` and ``representatives.csv``.
+
+    Parameters
+    ----------
+    embeddings_dir, out : path
+    method, k, resamples, seed, progress
+        As `cluster` takes them.
+    task : str or Task, optional
+        Whose labels are compared with the clusters.
+    n_representatives : int
+        Records of each cluster for annotation, the most central first.
+
+    Returns
+    -------
+    dict
+        What ``clusters.json`` holds, see `describe_clusters`.
+
+    Raises
+    ------
+    SignalError, LabelError
+        As `cluster` and the task demand.
+    ArchiveError
+        If a folder cannot be read or written.
+    """
+    embeddings = load_embeddings(embeddings_dir)
+    found = cluster(embeddings, method=method, k=k, resamples=resamples, seed=seed, progress=progress)
+    report = describe_clusters(embeddings, found, task=task, n_prototypes=n_representatives)
+    report |= {"fingerprint": embeddings.fingerprint, "version": __version__}
+    table, typical = assignments(embeddings, found), representatives(embeddings, found, n_representatives)
+    out = Path(out)
+    write_whole(out / "clusters.parquet", lambda file: table.to_parquet(file, index=False))
+    _write_csv(out / "representatives.csv", typical)
+    write_json(out / "clusters.json", report)
+    return report
+
+
+def order_folder(
+    embeddings_dir: str | Path,
+    out: str | Path,
+    n: int,
+    *,
+    labelled: str | Path | None = None,
+    predictions: str | Path | None = None,
+    coverage: Coverage = "facility",
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Choose records of a folder to label; write ``order.csv``.
+
+    Parameters
+    ----------
+    embeddings_dir, out : path
+    n : int
+    labelled : path, optional
+        CSV or Parquet table whose column ``record_id`` names the records that have labels, with ``corpus`` if two
+        corpora share names.
+    predictions : path, optional
+        Table of `ssl-ecg predict`, CSV or Parquet: ``record_id`` and ``proba_CLASS`` for each class.
+    coverage, seed
+        As `labelling_order` takes them.
+
+    Raises
+    ------
+    SignalError
+        As `labelling_order` does.
+    ArchiveError
+        If a file cannot be read or written, or has no column that is needed.
+    """
+    embeddings = load_embeddings(embeddings_dir)
+    rows = None if labelled is None else _labelled_rows(embeddings, Path(labelled))
+    chances = None if predictions is None else _probabilities(embeddings, Path(predictions))
+    table = labelling_order(embeddings, n, labelled=rows, probabilities=chances, coverage=coverage, seed=seed)
+    _write_csv(Path(out) / "order.csv", table)
+    return table
+
+
+def _write_csv(path: Path, table: pd.DataFrame) -> None:
+    text = table.to_csv(index=False)
+    write_whole(path, lambda file: file.write(text.encode("utf-8")))
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise ArchiveError(str(path), f"cannot be read ({error})", "give a CSV or Parquet table") from None
+    if "record_id" not in table:
+        raise ArchiveError(str(path), "has no column record_id", "name the records in a column record_id")
+    return table.assign(record_id=table["record_id"].astype(str))
+
+
+def _labelled_rows(embeddings: Embeddings, path: Path) -> NDArray[np.bool_]:
+    table = _read_table(path)
+    return np.asarray(_keys(embeddings.index, table).isin(_keys(table, table)))
+
+
+def _probabilities(embeddings: Embeddings, path: Path) -> NDArray[np.float64]:
+    """Give probabilities in the order of the embeddings; NaN for records without."""
+    table = _read_table(path)
+    columns = [name for name in table if str(name).startswith("proba_")]
+    if not columns:
+        raise ArchiveError(str(path), "has no column proba_CLASS", "give the table that `ssl-ecg predict` wrote")
+    keys = _keys(table, table)
+    numbers = table[columns].set_axis(keys, axis=0)[~keys.duplicated().to_numpy()]
+    return numbers.reindex(_keys(embeddings.index, table)).to_numpy(np.float64)
+
+
+def _keys(table: pd.DataFrame, other: pd.DataFrame) -> pd.Series[str]:
+    """Name records by their corpus too, if the other table does."""
+    names = table["record_id"].astype(str)
+    return table["corpus"].astype(str) + "/" + names if "corpus" in other and "corpus" in table else names

@@ -1,0 +1,1 @@
+"""Why a record is strange: which leads, and when."""
