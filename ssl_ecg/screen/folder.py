@@ -1,4 +1,4 @@
-"""Screen a folder of embeddings: score every record, flag within a budget, name nearest neighbours."""
+"""Screen a folder of embeddings: score every record, flag at an operating point, name nearest neighbours."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from ssl_ecg._version import __version__
 from ssl_ecg.embeddings import Embeddings, load_embeddings
 from ssl_ecg.errors import SignalError
 from ssl_ecg.files import write_json, write_whole
-from ssl_ecg.screen.base import Detector, subsample
+from ssl_ecg.screen.base import Detector, in_blocks, subsample
+from ssl_ecg.screen.conformal import CALIBRATION_SHARE, calibration_rows
 from ssl_ecg.screen.detectors import DETECTORS
-from ssl_ecg.screen.neighbours import nearest
+from ssl_ecg.screen.neighbours import build_index, search_index
+from ssl_ecg.screen.operating import OperatingPoint
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +31,7 @@ def screen_folder(
     *,
     detector: str = "kmeans",
     reference: str | Path | None = None,
+    operating: OperatingPoint | None = None,
     alert_budget: float = 20.0,
     n_nearest: int = 3,
     seed: int = 0,
@@ -43,6 +46,8 @@ def screen_folder(
         Name in ``ssl_ecg.screen.detectors.DETECTORS``.
     reference : path, optional
         Embeddings of usual recordings to learn from; without it the records are judged by one another.
+    operating : OperatingPoint, optional
+        What makes a score an alert; by default ``OperatingPoint("budget", alert_budget)``.
     alert_budget : float
         Alerts for every 1,000 records: the strangest so many are flagged, at least one.
     n_nearest : int
@@ -55,30 +60,35 @@ def screen_folder(
     -------
     DataFrame
         One row a record, in the folder's order: record_id, corpus, patient_id, row, anomaly_score (higher is
-        stranger), percentile (share of the reference that scores lower), cluster (-1: none), flagged, nearest
-        (record ids). A record whose embedding is not finite has no score.
+        stranger), percentile (share of the reference that scores lower), p_value (NaN unless the operating
+        point is conformal), cluster (-1: none), flagged, nearest (record ids). A record whose embedding is
+        not finite has no score.
 
     Raises
     ------
     SignalError
-        If the detector, an option or the budget is not valid, or records are too few.
+        If the detector, an option or the budget is not valid, records are too few, or a conformal operating
+        point has no reference or too small a one.
     ArchiveError
         If a folder cannot be read or written.
     """
-    chosen = _build(detector, seed, alert_budget, options or {})
+    operating = OperatingPoint("budget", alert_budget) if operating is None else operating
+    chosen = _build(detector, seed, operating, options or {})
     records = load_embeddings(embeddings_dir)
     usual = None if reference is None else load_embeddings(reference)
-    table = score_table(chosen, records, usual, alert_budget=alert_budget, n_nearest=n_nearest)
+    table = score_table(chosen, records, usual, operating=operating, n_nearest=n_nearest)
     out = Path(out)
     chosen.save(out / "detector")
     write_whole(out / "scores.parquet", lambda file: table.to_parquet(file, index=False))
     card = {
         "detector": detector, "params": chosen.get_params(), "threshold": chosen.threshold_,
-        "alert_budget_per_1000": alert_budget,
+        "operating": operating.to_dict(),
+        "alert_budget_per_1000": operating.level if operating.kind == "budget" else None,
         "n_records": len(table), "n_flagged": int(table["flagged"].sum()),
         "n_without_score": int(table["anomaly_score"].isna().sum()), "seed": seed,
         "fingerprint": records.fingerprint, "reference_fingerprint": usual.fingerprint if usual else None,
-        "n_reference": len(chosen.reference_scores_), "version": __version__,
+        "n_reference": len(chosen.reference_scores_), "n_trimmed": int((~chosen.kept_).sum()),
+        "n_calibration": len(getattr(chosen, "calibration_scores_", ())), "version": __version__,
     }  # fmt: skip
     write_json(out / "screen.json", card)
     return table
@@ -89,25 +99,30 @@ def score_table(
     records: Embeddings,
     reference: Embeddings | None = None,
     *,
+    operating: OperatingPoint | None = None,
     alert_budget: float = 20.0,
     n_nearest: int = 3,
 ) -> pd.DataFrame:
     """Fit a detector and give the table that ``screen_folder`` writes; without reference, on the records."""
+    operating = OperatingPoint("budget", alert_budget) if operating is None else operating
     finite = _finite(records)
-    vectors = records.vectors[finite]
+    judged = records if finite.all() else records.select(finite)
+    usual = _usual(reference, judged, operating)
     if reference is None:
-        score, usual = detector.fit_score(vectors), records.select(finite)
+        score = detector.fit_score(judged.vectors)
     else:
-        usual = reference.select(_finite(reference))
-        detector.fit(usual.vectors)
-        score = detector.anomaly_score(vectors)
-    names = _nearest_names(detector, vectors, usual, n_nearest, own=reference is None)
+        _fit(detector, usual, operating)
+        score = detector.anomaly_score(judged.vectors)
+    threshold = operating.threshold(detector.reference_scores_, getattr(detector, "calibration_scores_", None))
+    detector.threshold_ = threshold if np.isfinite(threshold) else detector.threshold_
+    names = _nearest_names(detector, judged.vectors, usual, n_nearest, own=reference is None)
     table = records.index[["record_id", "corpus", "patient_id", "row"]].reset_index(drop=True)
     columns: dict[str, tuple[NDArray[Any], Any]] = {
         "anomaly_score": (score, np.nan),
         "percentile": (detector.percentile(score), np.nan),
-        "cluster": (detector.cluster(vectors), -1),
-        "flagged": (within_budget(score, alert_budget), False),
+        "p_value": (detector.p_value(score), np.nan),
+        "cluster": (detector.cluster(judged.vectors), -1),
+        "flagged": (operating.flag(score, threshold), False),
     }
     for name, (values, absent) in columns.items():
         column = np.full(len(records), absent, dtype=values.dtype)
@@ -120,31 +135,38 @@ def score_table(
     return table
 
 
-def within_budget(scores: NDArray[np.floating], per_thousand: float) -> NDArray[np.bool_]:
-    """Flag the strangest records: so many for every 1,000, rounded down, at least one.
+def _usual(reference: Embeddings | None, judged: Embeddings, operating: OperatingPoint) -> Embeddings:
+    """Give the finite records that tell what is usual."""
+    if reference is not None:
+        finite = _finite(reference)
+        return reference if finite.all() else reference.select(finite)
+    if operating.kind == "conformal":
+        problem = "records judged by one another have no p-values"
+        raise SignalError("operating point", problem, "give a reference of usual recordings, or another kind")
+    return judged
 
-    Examples
-    --------
-    >>> within_budget(np.array([0.1, 0.9, 0.2]), 10).tolist()
-    [False, True, False]
-    """
-    flagged = np.zeros(len(scores), dtype=bool)
-    count = max(1, int(per_thousand * len(scores) / 1000)) if per_thousand > 0 else 0
-    flagged[np.argsort(-scores, kind="stable")[:count]] = True
-    return flagged
+
+def _fit(detector: Detector, usual: Embeddings, operating: OperatingPoint) -> None:
+    """Fit on the reference; for conformal p-values on two thirds of its patients, the others are the standard."""
+    if operating.kind != "conformal":
+        detector.fit(usual.vectors)
+        return
+    index = usual.index
+    patients = (index["corpus"].astype(str) + "/" + index["patient_id"].astype(str)).to_numpy()
+    held = calibration_rows(patients, share=CALIBRATION_SHARE, seed=detector.seed)
+    operating.threshold(np.empty(0), np.zeros(int(held.sum())))  # too few are refused before the work begins
+    detector.fit(usual.vectors[~held]).calibrate(usual.vectors[held])
 
 
 def _finite(embeddings: Embeddings) -> NDArray[np.bool_]:
-    return np.asarray(np.isfinite(embeddings.vectors).all(axis=1))
+    return in_blocks(lambda block: np.asarray(np.isfinite(block).all(axis=1)), embeddings.vectors, np.bool_)
 
 
-def _build(name: str, seed: int, alert_budget: float, options: Mapping[str, Any]) -> Detector:
+def _build(name: str, seed: int, operating: OperatingPoint, options: Mapping[str, Any]) -> Detector:
     if name not in DETECTORS:
         raise SignalError("screen", f"unknown detector {name!r}", f"choose from {', '.join(DETECTORS)}")
-    if not 0 <= alert_budget < 1000:
-        raise SignalError("screen", f"alert budget is {alert_budget} per 1000", "give 0 to below 1000")
     detector = DETECTORS[name]()
-    detector.set_params(**{"seed": seed, "alert_rate": alert_budget / 1000, **options})
+    detector.set_params(**{"seed": seed, "alert_rate": operating.false_alarm_rate, **options})
     return detector
 
 
@@ -157,10 +179,11 @@ def _nearest_names(
     rows = subsample(len(usual), _NEIGHBOURS_AMONG, 0)
     queries, among = detector.transform(vectors), detector.transform(usual.vectors[rows])
     names = usual.index["record_id"].astype(str).to_numpy()[rows]
+    index = build_index(among)
     if own and len(rows) == len(vectors):
-        found = nearest(queries, among, n_nearest, own=True)[1]
+        found = search_index(index, queries, n_nearest, own=True)[1]
         return [names[each].tolist() for each in found]
-    found = nearest(queries, among, n_nearest + int(own))[1]
+    found = search_index(index, queries, n_nearest + int(own))[1]
     if not own:
         return [names[each].tolist() for each in found]
     return [names[each[rows[each] != k][:n_nearest]].tolist() for k, each in enumerate(found)]

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_ecg.errors import SignalError
-from ssl_ecg.screen.base import Detector, FloatArray, subsample
+from ssl_ecg.screen.base import BLOCK, Detector, FloatArray, subsample, usual_kinds
+from ssl_ecg.screen.choice import best_choice
 
 _SILHOUETTE_RECORDS = 2000
+_LEARNED_RECORDS = 100_000  # centroids of more records move no more
 _PSEUDO_MEMBERS = 20  # members of average spread that each cluster gets, so that small ones are not trusted
 
 
@@ -36,6 +38,8 @@ class KMeansScreen(Detector):
     whiten : bool
         Give all kept directions the same variance before clustering. Groups that differ along the main
         directions are found better without; the score is scaled by the spread within clusters in any case.
+    trim : float
+        Share of the reference left out as suspect.
     alert_rate : float
         Share of the reference records that ``predict`` flags.
     seed : int
@@ -48,6 +52,8 @@ class KMeansScreen(Detector):
         Standard deviation of the members, that of small clusters drawn towards the average over clusters.
     silhouette_ : float
         Of the number of clusters chosen; NaN when k was given.
+    choice_ : list of Choice
+        Silhouette of each number of clusters, if k was None.
 
     References
     ----------
@@ -69,6 +75,7 @@ class KMeansScreen(Detector):
         smallest_share: float = 0.01,
         n_components: int | None = 64,
         whiten: bool = False,
+        trim: float = 0.0,
         alert_rate: float = 0.02,
         seed: int = 0,
     ) -> None:
@@ -77,6 +84,7 @@ class KMeansScreen(Detector):
         self.smallest_share = smallest_share
         self.n_components = n_components
         self.whiten = whiten
+        self.trim = trim
         self.alert_rate = alert_rate
         self.seed = seed
 
@@ -86,21 +94,17 @@ class KMeansScreen(Detector):
     def _fit(self, X: NDArray[np.float32]) -> FloatArray:
         if self.k is not None and self.k < 1:
             raise SignalError("KMeansScreen", f"k is {self.k}", "give at least one cluster")
-        centroids, self.silhouette_ = self._best(X) if self.k is None else (self._centroids(X, self.k), np.nan)
-        squared = _squared_distances(X, centroids)
-        member = squared.argmin(axis=1)
-        size = np.bincount(member, minlength=len(centroids))
-        usual = size >= max(3, self.smallest_share * len(X))
-        if not usual.any():
-            usual = size == size.max()
-        deviation = (X - centroids[member]).astype(np.float64) ** 2
-        total = np.zeros(centroids.shape)
-        np.add.at(total, member, deviation)
-        prior = deviation[usual[member]].mean(axis=0)
+        learned = X[subsample(len(X), _LEARNED_RECORDS, self.seed)]
+        centroids, self.silhouette_ = (
+            self._best(learned) if self.k is None else (self._centroids(learned, self.k), float("nan"))
+        )
+        size, total = _deviations(X, centroids)
+        usual = usual_kinds(size, max(3, self.smallest_share * len(X)), self._suspect * len(X))
+        prior = total[usual].sum(axis=0) / size[usual].sum()
         spread = np.sqrt((total + _PSEUDO_MEMBERS * prior) / (size[:, None] + _PSEUDO_MEMBERS))
         self.centroids_ = centroids[usual]
         self.spread_ = np.maximum(spread[usual], 1e-6)
-        return self._score(X)
+        return self._score_blocks(X)
 
     def _score(self, X: NDArray[np.float32]) -> FloatArray:
         return np.asarray(self._scaled(X).min(axis=1))
@@ -117,24 +121,41 @@ class KMeansScreen(Detector):
         from sklearn.metrics import silhouette_score
 
         sample = X[subsample(len(X), _SILHOUETTE_RECORDS, self.seed)]
-        best: tuple[NDArray[np.float32], float] | None = None
-        for k in sorted(k for k in self.candidates if 2 <= k <= len(X) // 2):
-            centroids = self._centroids(X, k)
+        candidates = sorted({k for k in self.candidates if 2 <= k <= len(X) // 2})
+        tried = {k: self._centroids(X, k) for k in candidates}
+        values = []
+        for centroids in tried.values():
             member = _squared_distances(sample, centroids).argmin(axis=1)
-            if not 1 < len(np.unique(member)) < len(sample):
-                continue
-            quality = float(silhouette_score(sample, member))
-            if best is None or quality > best[1]:
-                best = centroids, quality
-        return best if best is not None else (self._centroids(X, 1), float("nan"))
+            judged = 1 < len(np.unique(member)) < len(sample)
+            values.append(float(silhouette_score(sample, member)) if judged else float("nan"))
+        choice = best_choice("k", "silhouette", "highest", candidates, values, fallback=1)
+        self.choice_ = [choice]
+        if choice.chosen == 1:
+            return self._centroids(X, 1), float("nan")
+        return tried[int(choice.chosen)], float(np.nanmax(values))
 
     def _centroids(self, X: NDArray[np.float32], k: int) -> NDArray[np.float32]:
         import faiss
 
         settings: dict[str, Any] = {"niter": 50, "nredo": 3, "seed": self.seed, "verbose": False}
-        kmeans = faiss.Kmeans(X.shape[1], k, min_points_per_centroid=1, max_points_per_centroid=100_000, **settings)
+        kmeans = faiss.Kmeans(
+            X.shape[1], k, min_points_per_centroid=1, max_points_per_centroid=_LEARNED_RECORDS, **settings
+        )
         kmeans.train(X)
         return np.array(kmeans.centroids, dtype=np.float32)
+
+
+def _deviations(X: NDArray[np.float32], centroids: NDArray[np.float32]) -> tuple[NDArray[np.int64], FloatArray]:
+    """Give the members of each cluster and the sums of their squared deviations (cluster, component)."""
+    size, total = np.zeros(len(centroids), np.int64), np.zeros(centroids.shape)
+    for start in range(0, len(X), BLOCK):
+        block = X[start : start + BLOCK]
+        member = _squared_distances(block, centroids).argmin(axis=1)
+        deviation = (block - centroids[member]).astype(np.float64) ** 2
+        belongs = (member == np.arange(len(centroids))[:, None]).astype(np.float64)
+        size += belongs.sum(axis=1).astype(np.int64)
+        total += belongs @ deviation
+    return size, total
 
 
 def _squared_distances(
