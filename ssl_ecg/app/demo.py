@@ -8,11 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ssl_ecg._version import __version__
-from ssl_ecg.app.mapping import label_colours
-from ssl_ecg.app.screening import find_anomalies, find_quality, make_scores
+from ssl_ecg.app.mapping import fitting_task
+from ssl_ecg.app.screen_parts import find_anomalies, find_quality, make_points
+from ssl_ecg.app.screen_words import make_scores
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.data.corpora import open_corpus
 from ssl_ecg.data.prepare import prepare
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
 
 _FEWEST = 10
 """Recordings below which there is nothing to learn or to screen."""
-_FEWEST_LABELLED = 60
-"""Labelled recordings below which no probe is tried."""
-_TASKS = ("superclass", "cpsc9", "cinc26")
 
 
 def demo(
@@ -110,7 +106,8 @@ def demo(
     scores, table = _screen(out, trained, seed)
 
     say("5/5 map and report")
-    points = _map(trained, table, task, seed)
+    clusters = table["cluster"].to_numpy(int)
+    points = make_points(table, trained, archive, clusters, task=task, seed=seed)
     _write(out, archive, trained, bound, metrics, scores, table, points, seconds, simulated=data is None)
     write_json(out / "demo.json", order)
     return out
@@ -143,14 +140,7 @@ def _source(data: str | Path | None, records: int, seed: int) -> Corpus:
 
 def find_task(archive: Archive) -> str | None:
     """Give the first task that enough recordings have codes of, at least two classes with five positives each."""
-    from ssl_ecg.tasks import get_task
-
-    codes = list(archive.index["codes"])
-    for name in _TASKS:
-        labels, known = get_task(name).labels(codes)
-        if known.sum() >= _FEWEST_LABELLED and (np.nansum(labels, axis=0) >= 5).sum() >= 2:
-            return name
-    return None
+    return fitting_task(list(archive.index["codes"]))
 
 
 def held_out_folds(archive: Archive) -> tuple[int, ...]:
@@ -197,25 +187,14 @@ def _probe(out: Path, task: str, seed: int) -> dict[str, Any] | None:
 
 
 def _screen(out: Path, trained: Embeddings, seed: int) -> tuple[Scores, Any]:
+    from ssl_ecg.screen.detectors import load_detector
     from ssl_ecg.screen.folder import screen_folder
+    from ssl_ecg.screen.operating import OperatingPoint
 
-    budget = 20.0
-    table = screen_folder(out / "embeddings", out / "screen", alert_budget=budget, seed=seed)
-    return make_scores(table, trained, "kmeans", budget, ""), table
-
-
-def _map(trained: Embeddings, table: Any, task: str | None, seed: int) -> MapPoints:
-    from ssl_ecg.app.inputs import MapPoints
-    from ssl_ecg.map import project
-
-    xy = project(trained.vectors, seed=seed)
-    return MapPoints(
-        xy,
-        **label_colours(trained, task),
-        clusters=table["cluster"].to_numpy(int),
-        scores=table["anomaly_score"].to_numpy(),
-        how="UMAP of the embeddings",
-    )
+    operating = OperatingPoint("budget", 20.0)
+    table = screen_folder(out / "embeddings", out / "screen", operating=operating, seed=seed)
+    fitted = load_detector(out / "screen" / "detector")
+    return make_scores(table, trained, fitted, "kmeans", operating, "the screened recordings themselves"), table
 
 
 def _write(

@@ -11,6 +11,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ssl_ecg.app.map_script import MAP_CSS, MAP_SCRIPT
 from ssl_ecg.app.page_style import CSS, SCRIPT
 from ssl_ecg.errors import SSLECGError
 from ssl_ecg.files import write_whole
@@ -87,6 +88,7 @@ class Page:
         self._contents: list[tuple[str, str, int]] = []
         self._in_section = False
         self._ids: set[str] = set()
+        self._style, self._script = CSS, SCRIPT
 
     def __repr__(self) -> str:
         return f"Page({self.title!r})"
@@ -102,6 +104,10 @@ class Page:
     def subsection(self, title: str) -> Page:
         """Begin a part of a section."""
         return self._heading(title, 3)
+
+    def label(self, text: object) -> Page:
+        """Name what follows, without a place in the table of contents."""
+        return self._add(f"<h4>{safe(text)}</h4>")
 
     def text(self, *paragraphs: object, kind: Literal["", "lead", "note"] = "") -> Page:
         """Add paragraphs."""
@@ -181,6 +187,32 @@ class Page:
         attribute = f' class="{safe(kind)}"' if kind else ""
         return self._add(f"<figure{attribute}>{picture}{text}</figure>")
 
+    def atlas(self, data: str, *, alt: str, caption: object = "") -> Page:
+        """Add a map that answers to the pointer.
+
+        Parameters
+        ----------
+        data : str
+            As `ssl_ecg.app.map_data.pack` gives it.
+        alt : str
+            What it shows, for those who do not see it.
+        caption : object
+        """
+        if MAP_SCRIPT not in self._script:
+            self._style, self._script = CSS + MAP_CSS, SCRIPT + MAP_SCRIPT
+        text = f"<figcaption>{safe(caption)}</figcaption>" if caption else ""
+        missing = "<noscript><p>The map needs JavaScript, which is switched off here.</p></noscript>"
+        content = f'<script type="application/json">{data}</script>{missing}{text}'
+        return self._add(f'<figure class="atlas" data-alt="{safe(alt)}">{content}</figure>')
+
+    @contextmanager
+    def block(self, kind: str, *, style: str = "") -> Iterator[Page]:
+        """Put what is added inside the block into a box of a CSS class such as "pair" (side by side if it fits)."""
+        look = f' style="{safe(style)}"' if style else ""
+        self._add(f'<div class="{safe(kind)}"{look}>')
+        yield self
+        self._add("</div>")
+
     @contextmanager
     def details(self, summary: object, *, unfolded: bool = False) -> Iterator[Page]:
         """Put what is added inside the block under a heading that the reader can fold."""
@@ -198,7 +230,7 @@ class Page:
 
     def render(self) -> str:
         """Give the page as HTML."""
-        digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+        digest = base64.b64encode(hashlib.sha256(self._script.encode()).digest()).decode()
         policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
         contents = "".join(
             f'<li class="l{level}"><a href="#{name}">{title}</a></li>' for name, title, level in self._contents
@@ -209,12 +241,12 @@ class Page:
             f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             '<meta name="color-scheme" content="light dark">\n'
-            f"<title>{safe(self.title)}</title>\n<style>{CSS}</style></head>\n<body>\n"
+            f"<title>{safe(self.title)}</title>\n<style>{self._style}</style></head>\n<body>\n"
             f'<nav aria-label="Contents"><b>Contents</b><ol>{contents}</ol></nav>\n'
             f"<main>\n<header><h1>{safe(self.title)}</h1>{subtitle}</header>\n"
             + "\n".join(self._parts)
             + ("\n</section>" if self._in_section else "")
-            + f"\n</main>\n<script>{SCRIPT}</script>\n</body></html>\n"
+            + f"\n</main>\n<script>{self._script}</script>\n</body></html>\n"
         )
 
     def write(self, path: str | Path) -> Path:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from ssl_ecg.explain.reasons import Reasons
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,13 @@ class Anomaly:
     neighbours : sequence of (record id, codes)
         Nearest recordings of any kind, nearest first.
     row : int or None
-        Row among the points of the map, to mark it there.
+        Row among all recordings, to mark it on the map.
+    reasons : Reasons or None
+        Which leads and seconds make it strange.
+    p_value : float or None
+        Chance of so high a score for a recording of the reference.
+    kind : str
+        What `typical` is, in words.
     """
 
     recording: Recording
@@ -69,6 +79,9 @@ class Anomaly:
     distance: float | None = None
     neighbours: Sequence[tuple[str, Sequence[str]]] = ()
     row: int | None = None
+    reasons: Reasons | None = field(default=None, repr=False)
+    p_value: float | None = None
+    kind: str = "Nearest typical recording"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +104,10 @@ class Scores:
         One for each value; with them the report lists the flagged recordings.
     codes : sequence of sequences of str
         One for each value, or empty.
+    p_values : sequence of float
+        One for each value, or empty.
+    reasons : sequence of str
+        One for each value, such as "V1, V2; 3.2-4.8 s", or empty.
     """
 
     values: ArrayLike = field(repr=False)
@@ -100,6 +117,8 @@ class Scores:
     reference: str = ""
     record_ids: Sequence[str] = field(default=(), repr=False)
     codes: Sequence[Sequence[str]] = field(default=(), repr=False)
+    p_values: Sequence[float] = field(default=(), repr=False)
+    reasons: Sequence[str] = field(default=(), repr=False)
 
     @property
     def array(self) -> NDArray[np.float64]:
@@ -115,6 +134,29 @@ class Scores:
         """Share of the recordings with a lower score."""
         values = self.array[np.isfinite(self.array)]
         return float((values < score).mean()) if values.size else float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnails:
+    """Small ECGs of some points of a map, as `ssl_ecg.plot.thumbnail.shrink` makes them.
+
+    Attributes
+    ----------
+    values : int8 array (thumbnail, lead, point)
+    scales : float array (thumbnail,)
+        [mV] a step.
+    points : int array (thumbnail,)
+        The point of the map that each belongs to.
+    leads : sequence of str
+    seconds : float
+        [s]
+    """
+
+    values: NDArray[np.int8] = field(repr=False)
+    scales: ArrayLike = field(repr=False)
+    points: ArrayLike = field(repr=False)
+    leads: Sequence[str]
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +176,18 @@ class MapPoints:
         Preferred labels: a record with several is drawn in the first of them that it has.
     how : str
         How the reduction was done, such as "UMAP, 15 neighbours, cosine".
+    record_ids : sequence of str
+        With them the map of the report answers to the pointer; without, it is a picture.
+    rows : int array (record,) or None
+        Row of each point among all recordings; the points are all recordings if None.
+    total : int or None
+        Recordings of which the points are a sample.
+    flagged : bool array (record,) or None
+    ranks : int array (record,) or None
+        Place by score among all recordings, 1 for the strangest, 0 for those without score.
+    thumbnails : Thumbnails or None
+    texts : sequence of str
+        What is known of each record, in words; its labels if empty.
     """
 
     xy: ArrayLike = field(repr=False)
@@ -142,6 +196,13 @@ class MapPoints:
     scores: ArrayLike | None = field(default=None, repr=False)
     order: Sequence[str] = ()
     how: str = "UMAP"
+    record_ids: Sequence[str] = field(default=(), repr=False)
+    rows: ArrayLike | None = field(default=None, repr=False)
+    total: int | None = None
+    flagged: ArrayLike | None = field(default=None, repr=False)
+    ranks: ArrayLike | None = field(default=None, repr=False)
+    thumbnails: Thumbnails | None = None
+    texts: Sequence[str] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +264,10 @@ class Quality:
     quarantined : sequence of (record id, reason)
     flags : mapping of record id -> flags
         Such as {"17": ("flat:V1", "nan:V3")}; records without flags may be left out.
+    without_score : sequence of str
+        Records whose embedding is not finite.
     """
 
     quarantined: Sequence[tuple[str, str]] = ()
     flags: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    without_score: Sequence[str] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +18,9 @@ from ssl_ecg.tasks import get_task
 if TYPE_CHECKING:
     import pandas as pd
 
+_TASKS = ("superclass", "cpsc9", "cinc26")
+_FEWEST_LABELLED = 60
+"""Labelled records below which no task fits."""
 Colour = Literal["label", "cluster", "score"]
 
 
@@ -117,6 +121,15 @@ def label_colours(records: Embeddings, task: str | None) -> dict[str, Any]:
         raise LabelError(task, problem, "choose a task that fits the codes of the corpus")
     names = np.array(chosen.classes)
     return {"labels": [tuple(names[row > 0]) for row in labels], "order": order_of(chosen.classes)}
+
+
+def fitting_task(codes: Sequence[Sequence[str]]) -> str | None:
+    """Give the first task that enough records have codes of, at least two classes with five positives each."""
+    for name in _TASKS:
+        labels, known = get_task(name).labels(codes)
+        if known.sum() >= _FEWEST_LABELLED and (np.nansum(labels, axis=0) >= 5).sum() >= 2:
+            return name
+    return None
 
 
 def order_of(classes: tuple[str, ...]) -> tuple[str, ...]:

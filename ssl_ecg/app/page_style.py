@@ -11,16 +11,17 @@ CSS = """
 --link:#7fbdf0;--alert:#ff9d92;--alertbg:#3d1714;--warn:#f2c66d;--warnbg:#352a10;--infobg:#152a3c}}
 *{box-sizing:border-box}
 html{scroll-behavior:smooth;scroll-padding-top:1rem}
+@media (prefers-reduced-motion:reduce){html{scroll-behavior:auto}}
 body{margin:0;background:var(--page);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,
 "Helvetica Neue",Arial,"Liberation Sans",sans-serif;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
 main{max-width:1130px;margin:0 auto;padding:2rem 1.5rem 4rem}
 nav{font-size:.875rem;max-width:1130px;margin:0 auto;padding:1.2rem 1.5rem 0}
 nav ol{list-style:none;margin:.4rem 0;padding:0;display:flex;flex-wrap:wrap;gap:.2rem 1.1rem}
 nav .l3{display:none}
-@media (min-width:1500px){body{display:grid;grid-template-columns:250px minmax(0,1130px);justify-content:center}
+@media (min-width:1500px){body{display:grid;grid-template-columns:250px minmax(0,1950px);justify-content:center}
 nav{position:sticky;top:0;height:100vh;overflow:auto;padding:2.4rem 1rem;border-right:1px solid var(--rule)}
 nav ol{display:block}nav li{margin:.35rem 0}nav .l3{display:block;padding-left:.9rem;font-size:.92em}
-main{margin:0}}
+main{margin:0;max-width:none;padding-left:2.4rem;padding-right:2.4rem}.banner,.tiles{max-width:1080px}}
 a{color:var(--link)}nav a{text-decoration:none;color:var(--soft)}nav a:hover{color:var(--link)}
 h1{font-size:1.9rem;line-height:1.2;margin:0 0 .3rem}
 h2{font-size:1.4rem;margin:2.8rem 0 .8rem;padding-bottom:.3rem;border-bottom:2px solid var(--rule)}
@@ -49,6 +50,14 @@ figure{margin:1.2rem 0;text-align:left}figure svg,figure img{max-width:100%;heig
 svg.ecg{border-radius:3px;background:#fff}
 article{border:1px solid var(--rule);border-radius:8px;padding:.9rem 1.1rem;margin:1.4rem 0;background:var(--card)}
 main article{margin-left:-1.1rem;margin-right:-1.1rem}
+.pair{display:grid;grid-template-columns:minmax(0,1fr);gap:.4rem 1.2rem;align-items:start}
+@media (min-width:1500px){.pair{grid-template-columns:minmax(0,1fr) minmax(0,1fr)}.paper svg.ecg{min-width:0}}
+.pair>div>h4,.card h4{margin:.5rem 0 .1rem;font-size:1rem}
+.cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,320px),1fr));gap:.9rem;margin:1rem 0}
+.card{border:1px solid var(--rule);border-radius:8px;background:var(--card);padding:.7rem .9rem;break-inside:avoid}
+.card p{margin:.2rem 0;font-size:.9rem}.card figure{margin:.5rem 0}svg.small{width:100%;height:auto;border-radius:3px}
+.card.dotted h4::before{content:"";display:inline-block;width:.75em;height:.75em;border-radius:50%;margin-right:.4em;background:var(--dot)}
+.why{display:flex;flex-wrap:wrap;gap:.4rem 1.6rem;align-items:center}.why figure{margin:.3rem 0}.why svg{width:330px;max-width:100%}
 article h3{margin-top:.2rem}article figure{margin:.6rem 0}article p{margin:.3rem 0}
 details{margin:.7rem 0}summary{cursor:pointer;color:var(--link);font-weight:600}
 :focus-visible{outline:3px solid var(--link);outline-offset:2px}
@@ -62,6 +71,8 @@ h1{font-size:1.5rem}dl{grid-template-columns:1fr}dd{margin-bottom:.4rem}}
 nav,script{display:none}body{display:block;font-size:10.5pt}main{max-width:none;padding:0}
 h2,h3{break-after:avoid}figure,tr,.banner,.tiles{break-inside:avoid}
 main article{page:paper;border:0;margin:0;padding:0;break-before:page}article details{break-before:page}article p{max-width:none;font-size:9.5pt}
+.pair{display:block}.pair>div+div{break-before:page}.why{flex-wrap:nowrap;gap:5mm}.why figure{margin:0;flex:none}.why svg{width:52mm}
+article h3{margin:0}.strange h4{display:none}.strange figure{margin:2mm 0 0}.strange svg.ecg{max-height:148mm!important}
 .paper{margin:0;overflow:visible}.paper svg.ecg{min-width:0;max-width:none;max-height:164mm}
 .scroll{overflow:visible}table{font-size:8pt}th,td{padding:.2rem .35rem}.n{white-space:normal}}
 """

@@ -8,10 +8,15 @@ from typing import Any
 
 import ssl_ecg.app.screen_sections as screen_sections
 import ssl_ecg.app.sections as sections
+from ssl_ecg.app.anomaly_sections import add_anomalies
+from ssl_ecg.app.cluster_cards import ClusterCard, add_clusters
 from ssl_ecg.app.code_names import code_names
 from ssl_ecg.app.html import Page
 from ssl_ecg.app.inputs import Anomaly, MapPoints, Quality, Recording, Scores, Summary
+from ssl_ecg.app.map_data import cluster_colours
+from ssl_ecg.app.operation_sections import Verdict, add_choices, add_drift
 from ssl_ecg.app.probe_sections import add_probe, by_task, dig, estimate, probe_in_words
+from ssl_ecg.screen.choice import Choice
 
 __all__ = [
     "Anomaly",
@@ -110,13 +115,27 @@ def write_screen_report(
     scores: Scores,
     anomalies: Sequence[Anomaly] = (),
     map_points: MapPoints | None = None,
+    clusters: Sequence[ClusterCard] = (),
+    cluster_remark: str = "",
+    choices: Sequence[Choice] = (),
+    drift: Verdict | None = None,
     quality: Quality | None = None,
     provenance: Mapping[str, object] | None = None,
     names: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write the report of a screen: scores, operating point, and the strangest recordings drawn.
+    """Write the report of a screen: map, scores, operating point, clusters, and the strangest recordings drawn.
 
-    Parameters and errors are those of `write_report`.
+    Parameters and errors are those of `write_report`, and
+
+    Parameters
+    ----------
+    clusters : sequence of ClusterCard
+    cluster_remark : str
+        A sentence about where the clusters come from.
+    choices : sequence of Choice
+        What the detector chose by the data.
+    drift : Verdict or None
+        How the screened recordings compare with the reference as a whole.
     """
     about = summary if isinstance(summary, Summary) else Summary(**summary)
     page = Page(title, _subtitle(about))
@@ -125,7 +144,19 @@ def write_screen_report(
     sections.add_tiles(page, about, scores)
     page.text(*about.remarks)
     _add_meaning(page, {}, scores)
-    _add_screen(page, about, map_points, scores, anomalies, code_names() | dict(names or {}))
+    if drift is not None:
+        add_drift(page, drift)
+    known = code_names() | dict(names or {})
+    if map_points is not None:
+        screen_sections.add_map(page, map_points, anomalies)
+    screen_sections.add_scores(page, scores, known)
+    if anomalies:
+        add_anomalies(page, anomalies, scores, about, known)
+    if clusters:
+        shown = map_points.clusters if map_points is not None else None
+        add_clusters(page, clusters, {} if shown is None else cluster_colours(shown), cluster_remark)
+    if choices:
+        add_choices(page, choices)
     _add_end(page, quality, provenance)
     return page.write(_target(out))
 
@@ -150,7 +181,7 @@ def _add_screen(
     if scores is not None:
         screen_sections.add_scores(page, scores, names)
     if anomalies:
-        screen_sections.add_anomalies(page, anomalies, scores, summary, names)
+        add_anomalies(page, anomalies, scores, summary, names)
 
 
 def _add_end(page: Page, quality: Quality | None, provenance: Mapping[str, object] | None) -> None:

@@ -1,27 +1,54 @@
-"""The parts of a report that show embedding space, anomaly scores, and the strangest recordings."""
+"""The parts of a report that show embedding space and anomaly scores."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ssl_ecg.app.code_names import full_name
-from ssl_ecg.app.html import Markup, Page, joined, strong
-from ssl_ecg.app.inputs import Anomaly, MapPoints, Recording, Scores, Summary
+import numpy as np
+
+from ssl_ecg.app.anomaly_sections import coded_text
+from ssl_ecg.app.html import Page
+from ssl_ecg.app.inputs import Anomaly, MapPoints, Scores
+from ssl_ecg.app.map_data import pack
 from ssl_ecg.app.sections import ROWS
-from ssl_ecg.errors import SignalError, SSLECGError
-from ssl_ecg.plot.ecg import ecg_svg
+from ssl_ecg.errors import SSLECGError
 from ssl_ecg.plot.map import plot_map
-from ssl_ecg.plot.paper import suggest_layout
 from ssl_ecg.plot.scores import plot_scores
 
 
 def add_map(page: Page, points: MapPoints, anomalies: Sequence[Anomaly]) -> None:
-    """Add pictures of the embedding space, one for each colouring given."""
+    """Add the map of the embedding space, or pictures of it where the points have no record ids."""
     page.section("Map of the recordings")
     page.text(
         f"Each dot is a recording, placed by {points.how} so that similar embeddings lie close together. "
         "Neighbourhood has a meaning; axes, sizes of groups and distances between groups have none."
     )
+    if len(points.record_ids):
+        page.atlas(pack(points, anomalies), alt="Map of the recordings by embedding", caption=_shown(points, anomalies))
+    else:
+        _add_pictures(page, points, anomalies)
+
+
+def _shown(points: MapPoints, anomalies: Sequence[Anomaly]) -> str:
+    """Say what the map holds and what it leaves out."""
+    n = len(points.record_ids)
+    total = points.total or n
+    if n < total:
+        text = f"The map shows a sample of {n:,} of {total:,} recordings, in it all that are flagged."
+        if points.flagged is not None and np.asarray(points.flagged, bool).all():
+            text = f"The map shows {n:,} of {total:,} recordings: the strangest of those flagged."
+    else:
+        text = f"The map shows all {n:,} recordings."
+    pictures = points.thumbnails
+    if pictures is not None and len(pictures.values) < n:
+        text += f" To keep the page small it holds the ECG of {len(pictures.values):,} of them, flagged ones first."
+    if anomalies:
+        text += f" The numbers 1 to {len(anomalies)} are those drawn below."
+    return text
+
+
+def _add_pictures(page: Page, points: MapPoints, anomalies: Sequence[Anomaly]) -> None:
+    """Add a picture for each colouring given."""
     marked = [item.row for item in anomalies if item.row is not None][:20]
     if points.labels is not None:
         caption = "By label; a recording with several is drawn in its most important or rarest one."
@@ -63,112 +90,26 @@ def add_scores(page: Page, scores: Scores, names: dict[str, str]) -> None:
 
 
 def _add_score_list(page: Page, scores: Scores, names: dict[str, str]) -> None:
-    order = scores.array.argsort(kind="stable")[::-1].tolist()
-    flagged = [k for k in order if scores.threshold is None or scores.array[k] >= scores.threshold]
-    coded = len(scores.codes) == len(order)
-    rows = [
-        [
-            place,
-            scores.record_ids[k],
-            f"{scores.array[k]:.4g}",
-            coded_text(scores.codes[k], names) if coded else "",
-        ]
-        for place, k in enumerate(flagged[:ROWS], start=1)
-    ]
-    more = f" The first {ROWS} are listed." if len(flagged) > ROWS else ""
+    order = np.argsort(-np.nan_to_num(scores.array, nan=-np.inf), kind="stable").tolist()
+    lowest = -np.inf if scores.threshold is None else scores.threshold
+    flagged = [k for k in order if scores.array[k] >= lowest]
+    coded, judged = len(scores.codes) == len(order), len(scores.p_values) == len(order)
+    explained = len(scores.reasons) == len(order) and any(scores.reasons)
+    listed = flagged[:ROWS]
+    columns: dict[str, tuple[str, list[object]]] = {
+        "rank": ("r", list(range(1, len(listed) + 1))),
+        "recording": ("l", [scores.record_ids[k] for k in listed]),
+        "score": ("r", [f"{scores.array[k]:.4g}" for k in listed]),
+    }
+    if judged:
+        columns["p-value"] = ("r", [f"{scores.p_values[k]:.3g}" for k in listed])
+    if explained:
+        columns["deviates in"] = ("l", [scores.reasons[k] for k in listed])
+    if coded:
+        columns["codes"] = ("l", [coded_text(scores.codes[k], names) for k in listed])
+    rows = list(zip(*(cells for _, cells in columns.values()), strict=True))
+    more = f" The first {ROWS} are listed; scores.parquet has all." if len(flagged) > ROWS else ""
     title = "All recordings by score" if scores.threshold is None else f"Flagged recordings ({len(flagged):,})"
-    with page.details(title):
-        width = 4 if coded else 3
-        headers = ["rank", "recording", "score", "codes"][:width]
-        page.table(headers, [row[:width] for row in rows], align="rlrl"[:width], caption=more, sortable=True)
-
-
-def add_anomalies(
-    page: Page,
-    anomalies: Sequence[Anomaly],
-    scores: Scores | None,
-    summary: Summary,
-    names: dict[str, str],
-) -> None:
-    """Draw the strangest recordings, each with the most similar typical one."""
-    page.section("The strangest recordings")
-    page.text(
-        "Drawn on millimetre paper at 25 mm/s and 10 mm/mV unless the line under a drawing says otherwise; "
-        "printed at 100% they are of true size, save those too high for a page, which are shrunk. Folded "
-        "under each is the most similar of the typical recordings."
-    )
-    for place, item in enumerate(anomalies, start=1):
-        record = item.recording
-        with page.card(f"anomaly-{place}"):
-            page.subsection(f"{place}. {record.record_id}")
-            page.text(_about(item, scores, names))
-            _draw(page, record, summary, names, f"score {item.score:.4g}")
-            if item.typical is not None:
-                far = f", at distance {item.distance:.3g}" if item.distance is not None else ""
-                with page.details(f"Nearest typical recording: {item.typical.record_id}{far}"):
-                    page.text(_described(item.typical, names))
-                    _draw(page, item.typical, summary, names, "typical")
-
-
-def _about(item: Anomaly, scores: Scores | None, names: dict[str, str]) -> Markup:
-    parts = [joined("Score ", strong(f"{item.score:.4g}"))]
-    if scores is not None:
-        parts.append(joined(f", above {scores.share_below(item.score):.1%} of the recordings"))
-        if scores.threshold is not None:
-            parts.append(joined(", flagged" if item.score >= scores.threshold else ", below the threshold"))
-    parts.append(joined(". ", _described(item.recording, names)))
-    if item.neighbours:
-        near = "; ".join(
-            f"{record_id} ({coded_text(codes, names)})" if len(codes) else str(record_id)
-            for record_id, codes in list(item.neighbours)[:5]
-        )
-        parts.append(joined(" Nearest of all: ", near, "."))
-    return joined(*parts)
-
-
-def _described(record: Recording, names: dict[str, str]) -> str:
-    text = f"Labels: {coded_text(record.codes, names) if len(record.codes) else 'none'}."
-    if len(record.quality):
-        text += f" Quality flags: {', '.join(record.quality)}."
-    return text
-
-
-def _draw(page: Page, record: Recording, summary: Summary, names: dict[str, str], remark: str) -> None:
-    person, codes = _person(record), ", ".join(_short(code, names) for code in record.codes)
-    try:
-        svg = ecg_svg(
-            record.signal,
-            record.fs,
-            record.leads,
-            layout=suggest_layout(record.leads, record.lead_mask),
-            title=record.record_id,
-            subtitle=" · ".join(part for part in (person, codes, remark) if part),
-            gain="auto",
-            band=summary.band,
-            lead_mask=record.lead_mask,
-        )
-    except SignalError as error:
-        page.banner("This recording could not be drawn", str(error), kind="warn")
-        return
-    page.figure(Markup(svg), alt="", kind="paper")
-
-
-def _person(record: Recording) -> str:
-    age = f"{record.age:.0f} y" if record.age is not None and record.age == record.age else ""
-    return " ".join(part for part in (age, record.sex or "", f"({record.corpus})" if record.corpus else "") if part)
-
-
-def coded_text(codes: Sequence[str], names: dict[str, str]) -> str:
-    """Write codes with their full names where they are known.
-
-    Examples
-    --------
-    >>> coded_text(["MI", "X1"], {"MI": "myocardial infarction"})
-    'MI myocardial infarction, X1'
-    """
-    return ", ".join(f"{code} {full_name(code, names)}".rstrip() for code in codes)
-
-
-def _short(code: str, names: dict[str, str]) -> str:
-    """Give a code as it is, or its name where the code is a mere number (SNOMED CT)."""
-    return names.get(code, code) if str(code).isdigit() else code
+    align = "".join(letter for letter, _ in columns.values())
+    with page.details(title, unfolded=len(listed) <= 50):
+        page.table(list(columns), rows, align=align, caption=more, sortable=True)

@@ -1,183 +1,297 @@
-"""Screening with a report: scores by `screen_folder`, the strangest recordings drawn."""
+"""Screening an archive with a report: embed, divide, score, explain, draw."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
 
-from ssl_ecg.app.inputs import Anomaly, Quality, Recording, Scores, Summary
+from ssl_ecg.app.inputs import Quality
+from ssl_ecg.app.operation_sections import Verdict, judge
 from ssl_ecg.app.report import write_screen_report
-from ssl_ecg.data.archive import Archive
-from ssl_ecg.embeddings import Embeddings, load_embeddings
-from ssl_ecg.errors import ArchiveError
+from ssl_ecg.app.screen_parts import (
+    find_anomalies,
+    find_quality,
+    group,
+    make_cards,
+    make_points,
+    strangest,
+)
+from ssl_ecg.app.screen_sources import Selection, Source, check_same_encoder, divide, narrow, open_source
+from ssl_ecg.app.screen_words import make_scores, reference_words, summarise
+from ssl_ecg.errors import SignalError
+from ssl_ecg.files import write_json, write_whole
+from ssl_ecg.screen.choice import load_choices
+from ssl_ecg.screen.detectors import DETECTORS, load_detector
+from ssl_ecg.screen.drift import drift_folders
 from ssl_ecg.screen.folder import screen_folder
+from ssl_ecg.screen.operating import OperatingPoint
+from ssl_ecg.tasks import get_task
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import nn
 
-DETECTOR_NAMES = {
-    "kmeans": "distance to the nearest K-means centre",
-    "knn": "distance to the nearest neighbours",
-    "dbscan": "distance to the nearest DBSCAN core recording",
-    "hdbscan": "HDBSCAN outlier score (GLOSH)",
-}
+    from ssl_ecg.data.archive import Archive
+    from ssl_ecg.explain.reasons import Reasons
+    from ssl_ecg.screen.base import Detector
+
+    Judge = Callable[[Archive, int], Reasons]
+
+MOST_REASONS = 200
+"""Reasons are sought for so many of the strangest recordings at most."""
+ALL = Selection()
 
 
 def screen_with_report(
-    embeddings: str | Path,
+    source: str | Path,
     out: str | Path,
     *,
-    detector: str = "kmeans",
+    checkpoint: str | Path | None = None,
     reference: str | Path | None = None,
+    usual: Selection = ALL,
+    screened: Selection = ALL,
     archive: str | Path | None = None,
-    alert_budget: float = 20.0,
+    reference_archive: str | Path | None = None,
+    detector: str = "kmeans",
+    options: Mapping[str, Any] | None = None,
+    operating: OperatingPoint | None = None,
     top: int = 12,
+    reasons: bool = True,
+    reconstruction: str | Path | None = None,
+    drift: bool = True,
+    task: str | None = None,
     seed: int = 0,
+    progress: bool = False,
 ) -> pd.DataFrame:
-    """Score embeddings and write `scores.parquet` and `report.html`.
+    """Screen an archive or embeddings; write `scores.parquet`, `screen.json`, `detector/` and `report.html`.
+
+    Called again it goes on: what has been embedded is not embedded again.
 
     Parameters
     ----------
-    embeddings : path
-        Folder written by `embed`.
+    source : path
+        An archive, which is embedded into `out/embeddings`, or a folder written by `embed`.
     out : path
+    checkpoint : path or str, optional
+        The encoder; needed for an archive, and for reasons.
+    reference : path, optional
+        Recordings that count as usual: an archive, embedded into `out/embeddings_reference`, or embeddings.
+    usual : Selection
+        Which records of the reference count as usual; without a reference, which of the source, and these are
+        not screened. If neither is given, the recordings are judged by one another.
+    screened : Selection
+        Which records of the source are screened.
+    archive, reference_archive : path, optional
+        Where recordings are read from to be drawn, if embeddings are given.
     detector : str
         A key of `ssl_ecg.screen.detectors.DETECTORS`.
-    reference : path, optional
-        Embeddings of what counts as usual; by default the screened recordings themselves.
-    archive : path, optional
-        Where the strangest recordings are read from, to be drawn.
-    alert_budget : float
-        Alerts per 1,000 recordings.
+    options : mapping, optional
+        Further arguments of the detector, such as ``{"k": 8}``.
+    operating : OperatingPoint, optional
+        What makes a score an alert; 20 of 1,000 recordings by default.
     top : int
         Recordings drawn.
+    reasons : bool
+        Say which leads and seconds make the flagged and the drawn recordings strange, `MOST_REASONS` at most;
+        needs the archive, and the checkpoint or `reconstruction`.
+    reconstruction : path, optional
+        Run folder of an autoencoder: reasons then are where its error lies, not what lowers the score if silenced.
+    drift : bool
+        With a reference, check whether the screened recordings as a whole are like it.
+    task : str, optional
+        The map is coloured by its classes; by those that fit the codes unless given.
     seed : int
+    progress : bool
 
     Returns
     -------
     DataFrame
-        As `screen_folder` gives it.
+        As `screen_folder` gives it, with `leads` and `seconds`, the reasons in words, empty where none were sought.
 
     Raises
     ------
-    ArchiveError, SSLECGError
-        As the folders or the detector demand.
+    ArchiveError, CheckpointError, SignalError
+        As the folders, the encoder or the detector demand.
     """
-    out = Path(out)
-    opened = Archive(archive) if archive is not None else None
-    records = load_embeddings(embeddings)
-    if opened is not None:
-        check_same_records(records, opened)
-    table = screen_folder(embeddings, out, detector=detector, reference=reference, alert_budget=alert_budget, seed=seed)
-    scores = make_scores(table, records, detector, alert_budget, str(reference) if reference else "")
-    summary = Summary(
-        records=len(table),
-        patients=int(records.index["patient_id"].nunique()),
-        corpora=sorted(map(str, records.index["corpus"].unique())),
-        simulated=set(records.index["corpus"]) == {"simulated"},
-        dim=records.dim,
-        fs=opened.fs if opened else None,
-        band=opened.band if opened else None,
-        remarks=() if opened else ("Give --archive to have the strangest recordings drawn.",),
+    out, operating = Path(out), operating or OperatingPoint()
+    _check(detector, options or {}, operating, task, alone=reference is None and not usual)
+    encoder = _load(checkpoint)
+    name = str(checkpoint or "")
+    whole = open_source(
+        source, out / "embeddings", encoder=encoder, checkpoint=name, archive=archive, progress=progress
     )
-    write_screen_report(
-        out,
-        summary=summary,
-        scores=scores,
-        anomalies=find_anomalies(table, records, opened, top) if opened else (),
-        quality=find_quality(opened) if opened else None,
-        provenance={"embeddings": records.card, "detector": detector, "seed": seed},
-    )
+    if reference is None:
+        found, typical = divide(whole, out, screened, usual if usual else None)
+    else:
+        found, _ = divide(whole, out, screened, None)
+        given = open_source(
+            reference, out / "embeddings_reference", encoder=encoder, checkpoint=name, archive=reference_archive,
+            progress=progress,
+        )  # fmt: skip
+        typical = narrow(given, out, usual)
+    if typical is not None:
+        check_same_encoder(found, typical)
+    table = screen_folder(
+        found.folder, out, detector=detector, reference=typical.folder if typical else None, operating=operating,
+        seed=seed, options=options,
+    )  # fmt: skip
+    fitted = load_detector(out / "detector")
+    judge_row = _judge(encoder, fitted, found.archive, reconstruction) if reasons else None
+    where = found.records.index["row"].to_numpy(np.int64)
+    why = _explain(table, found.archive, where, judge_row, top, progress)
+    table = _with_reasons(table, why)
+    write_whole(out / "scores.parquet", lambda file: table.to_parquet(file, index=False))
+    (out / "drift.json").unlink(missing_ok=True)
+    verdict = _check_drift(out, found, typical, seed) if drift and typical is not None else None
+    order = {
+        "source": str(source), "checkpoint": name or None, "reference": str(reference) if reference else None,
+        "reference_selection": str(usual) or None, "screened_selection": str(screened) or None,
+    }  # fmt: skip
+    _note(out, order, verdict)
+    _report(out, table, found, typical, fitted, why, verdict, detector, operating, top, task, seed, order)
     return table
 
 
-def check_same_records(records: Embeddings, archive: Archive) -> None:
-    """Make sure that row i of the embeddings is record i of the archive.
-
-    Raises
-    ------
-    ArchiveError
-        If it is not.
-    """
-    same = len(records) == len(archive) and bool(
-        (records.index["record_id"].to_numpy() == archive.index["record_id"].to_numpy()).all()
-    )
-    if not same:
-        remedy = "give the archive that was embedded"
-        raise ArchiveError(str(archive.path), "does not hold the records of the embeddings", remedy)
+def _check(
+    detector: str, options: Mapping[str, Any], operating: OperatingPoint, task: str | None, *, alone: bool
+) -> None:
+    """Refuse what cannot work before anything is embedded."""
+    if detector not in DETECTORS:
+        raise SignalError("screen", f"unknown detector {detector!r}", f"choose from {', '.join(DETECTORS)}")
+    DETECTORS[detector]().set_params(**options)
+    if operating.kind == "conformal" and alone:
+        problem = "records judged by one another have no p-values"
+        raise SignalError("--false-alarms", problem, "give --reference, --reference-folds or --reference-codes")
+    if task is not None:
+        get_task(task)
 
 
-def make_scores(table: pd.DataFrame, records: Embeddings, detector: str, alert_budget: float, reference: str) -> Scores:
-    """Put the scores into the form that reports take."""
-    flagged = table.loc[table["flagged"], "anomaly_score"]
-    return Scores(
-        values=table["anomaly_score"].to_numpy(),
-        threshold=float(flagged.min()) if len(flagged) else None,
-        how=f"the alert budget: {alert_budget:g} of 1,000 recordings",
-        detector=DETECTOR_NAMES.get(detector, detector),
-        reference=reference or "the screened recordings themselves",
-        record_ids=table["record_id"].astype(str).tolist(),
-        codes=[tuple(codes) for codes in records.index["codes"]],
-    )
+def _load(checkpoint: str | Path | None) -> nn.Module | None:
+    if checkpoint is None:
+        return None
+    from ssl_ecg.train.checkpoint import load_encoder
+
+    return load_encoder(checkpoint)
 
 
-def find_anomalies(table: pd.DataFrame, records: Embeddings, archive: Archive, top: int) -> list[Anomaly]:
-    """Give the strangest recordings, each with the nearest that is not flagged."""
-    values = table["anomaly_score"].to_numpy()
-    finite = np.isfinite(values)
-    order = np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")[: max(0, min(top, int(finite.sum())))]
-    usual = np.flatnonzero(~table["flagged"].to_numpy() & finite)
-    spread = np.asarray(records.vectors)[finite].std(axis=0) + 1e-9
-    scaled = np.asarray(records.vectors) / spread
-    row_of = {str(name): row for row, name in enumerate(table["record_id"])}
-    anomalies = []
-    for row in order:
-        distances = np.linalg.norm(scaled[usual] - scaled[row], axis=1)
-        nearest = int(distances.argmin()) if len(usual) else -1
-        names = [str(name) for name in table["nearest"].iloc[row]]
-        anomalies.append(
-            Anomaly(
-                read_recording(archive, int(row)),
-                float(values[row]),
-                typical=read_recording(archive, int(usual[nearest])) if nearest >= 0 else None,
-                distance=float(distances[nearest]) if nearest >= 0 else None,
-                neighbours=[(name, _codes(records, row_of.get(name))) for name in names],
-                row=int(row),
-            )
+def _explain(
+    table: pd.DataFrame,
+    archive: Archive | None,
+    where: NDArray[np.int64],
+    judge_row: Judge | None,
+    top: int,
+    progress: bool,
+) -> dict[int, Reasons]:
+    """Say why the flagged and the drawn records are strange; a record that cannot be judged has no reasons."""
+    if judge_row is None or archive is None:
+        return {}
+    wanted = max(top, int(table["flagged"].sum()))
+    rows = strangest(table, min(wanted, MOST_REASONS)).tolist()
+    why = {}
+    for row in tqdm(rows, desc="reasons", unit="record", disable=not progress):
+        try:
+            why[row] = judge_row(archive, int(where[row]))
+        except SignalError:  # such as no lead at all: the report then has none for it
+            continue
+    return why
+
+
+def _judge(
+    encoder: nn.Module | None, fitted: Detector, archive: Archive | None, reconstruction: str | Path | None
+) -> Judge | None:
+    """Give what finds the reasons of a record: an autoencoder if one is named, else the encoder, if it is known."""
+    if reconstruction is not None and archive is not None:
+        from ssl_ecg.explain.by_reconstruction import reconstruction_reasons
+        from ssl_ecg.reconstruction import load_reconstructor
+
+        return partial(reconstruction_reasons, load_reconstructor(reconstruction, archive))
+    if encoder is None:
+        return None
+    from ssl_ecg.explain.occlusion import occlude
+
+    return partial(occlude, encoder, fitted)
+
+
+def _with_reasons(table: pd.DataFrame, why: Mapping[int, Reasons]) -> pd.DataFrame:
+    leads, seconds = [""] * len(table), [""] * len(table)
+    for row, item in why.items():
+        spans = item.top_spans()
+        if spans:
+            even = 1 / len(item.leads)
+            leads[row] = ", ".join(lead for lead, share in item.top_leads() if share > even * (1 + 1e-6)) or "all leads"
+            seconds[row] = ", ".join(f"{start:.1f}-{end:.1f}" for start, end, _ in spans)
+    return table.assign(leads=leads, seconds=seconds)
+
+
+def _check_drift(out: Path, found: Source, typical: Source, seed: int) -> Verdict:
+    """Test the whole against the reference; the figures go to drift.json."""
+    try:
+        drift = drift_folders(typical.folder, found.folder, seed=seed)
+    except SignalError as error:  # too few patients
+        return Verdict(None, "Whether the screened recordings are like the reference could not be told", str(error))
+    drift.to_json(out / "drift.json")
+    return judge(drift)
+
+
+def _note(out: Path, order: Mapping[str, Any], verdict: Verdict | None) -> None:
+    """Add to screen.json what was asked for and whether there is drift."""
+    card = json.loads((out / "screen.json").read_text(encoding="utf-8"))
+    write_json(out / "screen.json", {**card, **order, "drifted": verdict.drifted if verdict is not None else None})
+
+
+def _report(
+    out: Path,
+    table: pd.DataFrame,
+    found: Source,
+    typical: Source | None,
+    fitted: Detector,
+    why: Mapping[int, Reasons],
+    verdict: Verdict | None,
+    detector: str,
+    operating: OperatingPoint,
+    top: int,
+    task: str | None,
+    seed: int,
+    order: Mapping[str, Any],
+) -> None:
+    records, archive = found.records, found.archive
+    finite = np.isfinite(table["anomaly_score"].to_numpy())
+    clusters, own = group(records.vectors, table["cluster"].to_numpy(), finite, seed)
+    remark = "The detector has no clusters; these groups were found by K-means, for orientation. " if own else ""
+    space = fitted.transform(records.vectors[np.flatnonzero(finite)])
+    lost = table.loc[~finite, "record_id"].astype(str).tolist()
+    quality = find_quality(archive) if archive is not None else Quality()
+    anomalies = (
+        find_anomalies(
+            table,
+            records,
+            archive,
+            top,
+            usual=typical.records if typical else None,
+            usual_archive=typical.archive if typical else None,
+            reasons=why,
         )
-    return anomalies
-
-
-def read_recording(archive: Archive, row: int) -> Recording:
-    """Read one record of an archive for drawing, its first minute at most."""
-    about: Any = archive.index.iloc[row]
-    length = min(int(archive.n_samples[row]), round(60 * archive.fs))
-    age = about["age"]
-    return Recording(
-        str(about["record_id"]),
-        archive.read_window(row, 0, length),
-        archive.fs,
-        archive.leads,
-        codes=tuple(about["codes"]),
-        lead_mask=archive.lead_masks[row],
-        age=float(age) if age == age and age is not None else None,
-        sex=about["sex"] if isinstance(about["sex"], str) else None,
-        quality=tuple(about["quality"]),
-        corpus=str(about["corpus"]),
+        if archive is not None
+        else []
     )
-
-
-def find_quality(archive: Archive) -> Quality:
-    """Collect quarantined records and quality flags."""
-    failed = archive.failed
-    names = failed["corpus"].astype(str) + "/" + failed["record_id"].astype(str)
-    quarantined = list(zip(names, failed["reason"].astype(str), strict=True))
-    flagged = archive.index[archive.index["quality"].str.len() > 0]
-    flags = {str(name): tuple(flag) for name, flag in zip(flagged["record_id"], flagged["quality"], strict=True)}
-    return Quality(quarantined, flags)
-
-
-def _codes(records: Embeddings, row: int | None) -> tuple[str, ...]:
-    return tuple(records.index["codes"].iloc[row]) if row is not None else ()
+    write_screen_report(
+        out,
+        summary=summarise(table, found, typical, order),
+        scores=make_scores(table, records, fitted, detector, operating, reference_words(typical, order)),
+        anomalies=anomalies,
+        map_points=make_points(table, records, archive, clusters, task=task, seed=seed),
+        clusters=make_cards(table, records, archive, space, clusters),
+        cluster_remark=remark,
+        choices=load_choices(out / "detector"),
+        drift=verdict,
+        quality=replace(quality, without_score=lost),
+        provenance={"embeddings": records.card, "detector": detector, "seed": seed, "asked for": dict(order)},
+    )

@@ -74,7 +74,8 @@ def what_was_done(summary: Summary) -> str:
         text += f" A neural network{name} was pretrained{by}{on}{took}, without seeing any diagnosis."
     if summary.dim:
         strip = f" of {summary.seconds:g} s" if summary.seconds else ""
-        text += f" It turns an ECG{strip} into {summary.dim} numbers; similar ECGs get similar numbers."
+        who = "It" if summary.method or summary.encoder else "An encoder"
+        text += f" {who} turns an ECG{strip} into {summary.dim} numbers; similar ECGs get similar numbers."
     return text
 
 
@@ -127,7 +128,8 @@ def add_quality(page: Page, quality: Quality) -> None:
     page.section("Data quality")
     bad = list(quality.quarantined)
     flagged = {name: list(flags) for name, flags in quality.flags.items() if len(flags)}
-    if not bad and not flagged:
+    lost = list(quality.without_score)
+    if not bad and not flagged and not lost:
         page.text("Every recording could be read, and none carries a quality flag.")
     if bad:
         more = f" The first {ROWS} are listed; the index of the archive has all." if len(bad) > ROWS else ""
@@ -135,6 +137,11 @@ def add_quality(page: Page, quality: Quality) -> None:
         text = "They were set aside with their reason and are in no figure of this report."
         rows = [[name, reason] for name, reason in bad[:ROWS]]
         page.table(["recording", "reason"], rows, caption=f"{len(bad):,} recordings. {text}{more}")
+    if lost:
+        page.subsection("Recordings without a score")
+        more = f" The first {ROWS} are listed." if len(lost) > ROWS else ""
+        text = f"{len(lost):,} recordings could be read, but the encoder gave no finite embedding of them.{more}"
+        page.table(["recording"], [[name] for name in lost[:ROWS]], caption=text)
     if flagged:
         page.subsection("Quality flags")
         kinds = Counter(kind for flags in flagged.values() for kind in {flag.partition(":")[0] for flag in flags})

@@ -1,4 +1,4 @@
-"""Commands on embeddings: embed, probe, screen, map."""
+"""Commands on embeddings: embed, probe, map."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_ecg.commands.arguments import command, engine, folds, not_negative, overrides, positive, quiet
+from ssl_ecg.commands.probe_values import value_lines
 from ssl_ecg.errors import RecipeError
 
 
@@ -39,21 +40,6 @@ def add_probe(commands: Any) -> None:
     parser.add_argument("--draws", type=positive, default=10, help="draws of N labelled records (default %(default)s)")
     parser.add_argument("--seed", type=not_negative, default=0)
     parser.add_argument("--no-knn", action="store_true", help="leave the nearest-neighbour probe out")
-
-
-def add_screen(commands: Any) -> None:
-    """Add `screen`."""
-    parser = command(commands, "screen", screen_embeddings, "Rank recordings by how unusual they are.")
-    parser.add_argument("embeddings", type=Path, metavar="DIR")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--detector", default="kmeans", help="kmeans, dbscan, hdbscan or knn (default %(default)s)")
-    parser.add_argument("--reference", type=Path, metavar="DIR", help="embeddings of what counts as usual")
-    parser.add_argument("--archive", type=Path, help="draw the most unusual recordings from this archive")
-    parser.add_argument("--budget", type=float, default=20.0, help="alerts per 1,000 recordings (default %(default)s)")
-    parser.add_argument(
-        "--top", type=not_negative, default=12, help="recordings drawn in the report (default %(default)s)"
-    )
-    parser.add_argument("--seed", type=not_negative, default=0)
 
 
 def add_map(commands: Any) -> None:
@@ -120,27 +106,6 @@ def probe_embeddings(options: argparse.Namespace) -> None:
     print(f"{options.out / 'metrics.json'}")
 
 
-def screen_embeddings(options: argparse.Namespace) -> None:
-    """Score embeddings and write the report."""
-    from ssl_ecg.app.screening import screen_with_report
-
-    table = screen_with_report(
-        options.embeddings,
-        options.out,
-        detector=options.detector,
-        reference=options.reference,
-        archive=options.archive,
-        alert_budget=options.budget,
-        top=options.top,
-        seed=options.seed,
-    )
-    flagged = table[table["flagged"]]
-    print(f"{len(flagged)} of {len(table)} recordings flagged; strangest first:")
-    for _, row in table.sort_values("anomaly_score", ascending=False).head(10).iterrows():
-        print(f"  {row['record_id']}  score {row['anomaly_score']:.3f}")
-    print(f"{options.out / 'report.html'}")
-
-
 def map_embeddings(options: argparse.Namespace) -> None:
     """Draw the UMAP picture."""
     from ssl_ecg.app.mapping import draw_map
@@ -159,6 +124,8 @@ def map_embeddings(options: argparse.Namespace) -> None:
 
 def probe_lines(metrics: dict[str, Any]) -> list[str]:
     """Give the macro figures of a probe as lines of text."""
+    if metrics.get("kind") == "continuous":
+        return value_lines(metrics)
     lines = []
     for name in ("linear", "knn"):
         if name in metrics:

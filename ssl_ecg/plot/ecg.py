@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Gain = float | Literal["auto"]
 UNITS = 40  # steps of the SVG coordinates per millimetre
+TINT_OPACITY = 0.4  # of a highlight at full strength
 TOLERANCE = 0.025  # [mm] by which a dropped sample may lie off the line drawn
 FONT = "Helvetica,Arial,'Liberation Sans',sans-serif"
 
@@ -187,8 +188,9 @@ def _draw_shapes(axes: Axes, sheet: Sheet) -> None:
     from matplotlib.patches import Rectangle
 
     look: dict[str, Any] = {"color": ink.INK, "lw": _points(ink.TRACE_WIDTH), "zorder": 4}
-    for tint in sheet.tints:
-        axes.add_patch(Rectangle(tint[:2], tint.width, tint.height, color=ink.TINT, alpha=0.3, lw=0, zorder=2))
+    for tint, strength in sheet.tints:
+        alpha = TINT_OPACITY * strength
+        axes.add_patch(Rectangle(tint[:2], tint.width, tint.height, color=ink.TINT, alpha=alpha, lw=0, zorder=2))
     for trace in sheet.traces:
         box = Rectangle(trace.box[:2], trace.box.width, trace.box.height, transform=axes.transData)
         axes.plot(trace.x, trace.y, solid_joinstyle="round", **look)[0].set_clip_path(box)
@@ -241,10 +243,10 @@ _HEAVY = (ink.HEAVY, ink.HEAVY_WIDTH)
 
 def _svg_shapes(sheet: Sheet) -> str:
     out = []
-    for box in sheet.tints:
+    for box, strength in sheet.tints:
         out.append(
             f'<rect x="{box.x:g}" y="{box.y:g}" width="{box.width:.4g}" height="{box.height:g}" '
-            f'fill="{ink.TINT}" fill-opacity=".3"/>'
+            f'fill="{ink.TINT}" fill-opacity="{TINT_OPACITY * strength:.2g}"/>'
         )
     boxes = dict.fromkeys(trace.box for trace in sheet.traces)
     for k, box in enumerate(boxes):

@@ -24,6 +24,7 @@ from ssl_ecg.plot.sheet import (
     Sheet,
     Style,
     Text,
+    Tint,
     Trace,
     printable,
 )
@@ -104,7 +105,7 @@ def compose(signal: ArrayLike, fs: float, leads: Sequence[str], style: Style) ->
         If shapes do not fit, or speed, gain, start or layout are impossible.
     """
     values = _checked(signal, fs, leads, style)
-    gain = _gain(values) if style.gain == "auto" else float(style.gain)
+    gain = suggest_gain(values) if style.gain == "auto" else float(style.gain)
     plan = _Plan(values, fs, style, gain, _rows(values.shape[1] / fs, leads, style))
     for cell in plan.cells:
         _measure(cell, plan)
@@ -170,8 +171,15 @@ def _label(lead: str) -> str:
     return standard if standard and standard.upper() == lead.strip().upper() else lead
 
 
-def _gain(values: NDArray[np.float64]) -> float:
-    """Choose full, half or quarter gain [mm/mV] so that all but the rare extremes fit."""
+def suggest_gain(signal: ArrayLike) -> float:
+    """Choose full, half or quarter gain [mm/mV] so that all but the rare extremes of (lead, time) [mV] fit.
+
+    Examples
+    --------
+    >>> suggest_gain(np.sin(np.arange(100))[None]), suggest_gain(9 * np.sin(np.arange(100))[None])
+    (10.0, 2.5)
+    """
+    values = np.asarray(signal, np.float64)
     valid = values[~np.isnan(values).all(axis=1)]
     if not valid.size:
         return 10.0
@@ -256,7 +264,8 @@ def _tint(sheet: Sheet, cell: _Cell, span: Highlight, speed: float) -> None:
     left, right = max(span.start - cell.start, 0.0), min(span.stop - cell.start, cell.seconds)
     if right <= left or span.lead not in (None, cell.lead, canonical_lead(cell.lead)):
         return
-    sheet.tints.append(Box(cell.box.x + left * speed, cell.box.y, (right - left) * speed, cell.box.height))
+    box = Box(cell.box.x + left * speed, cell.box.y, (right - left) * speed, cell.box.height)
+    sheet.tints.append(Tint(box, span.strength))
     if span.label:
         x, y = cell.box.x + left * speed + 0.8, cell.box.bottom - 1.2
         sheet.texts.append(Text(x, y, printable(span.label, 40), 2.8, color=ACCENT))

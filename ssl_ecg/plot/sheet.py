@@ -77,12 +77,22 @@ class Highlight(NamedTuple):
         [s] from the beginning of the recording.
     lead : str or None
     label : str
+    strength : float
+        How strong the tint is, from 0 to 1.
     """
 
     start: float
     stop: float
     lead: str | None = None
     label: str = ""
+    strength: float = 1.0
+
+
+class Tint(NamedTuple):
+    """A tinted box and how strong its tint is, from 0 to 1."""
+
+    box: Box
+    strength: float = 1.0
 
 
 @dataclass(slots=True)
@@ -96,7 +106,7 @@ class Sheet:
     pulses: list[NDArray[np.float64]] = field(default_factory=list)  # (corner, 2) each
     ticks: list[tuple[float, float, float]] = field(default_factory=list)  # x, y from, y to
     cuts: list[Cut] = field(default_factory=list)
-    tints: list[Box] = field(default_factory=list)
+    tints: list[Tint] = field(default_factory=list)
     texts: list[Text] = field(default_factory=list)
     description: str = ""
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
@@ -43,7 +46,9 @@ def check_page(text: str) -> Outline:
     """Assert what must hold for every page that the library writes."""
     page = Outline(text)
     names = [tag for tag, _ in page.elements]
-    assert names.count("script") == 1
+    scripts = [attrs.get("type") for tag, attrs in page.elements if tag == "script"]
+    assert scripts.count(None) == 1
+    assert set(scripts) <= {None, "application/json"}  # data, which no browser runs
     assert not {"iframe", "object", "embed", "link", "base", "form"} & set(names)
     ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
     assert len(ids) == len(set(ids))
@@ -74,3 +79,22 @@ def evil() -> str:
 def check() -> Callable[[str], Outline]:
     """Parser that asserts what must hold for every page that the library writes."""
     return check_page
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium of this machine; skips without one, unless SSL_ECG_BROWSER=required."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        reason = f"no browser on this machine: install one of {', '.join(BROWSERS)} (Debian: chromium)"
+        if os.environ.get("SSL_ECG_BROWSER") == "required":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+    with api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])  # root needs it
+        yield started
+        started.close()

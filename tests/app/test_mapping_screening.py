@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 
 from ssl_ecg import prepare
 from ssl_ecg.app.mapping import draw_map, label_colours, order_of
-from ssl_ecg.app.screening import find_anomalies, find_quality, screen_with_report
+from ssl_ecg.app.screen_parts import find_anomalies, find_quality
+from ssl_ecg.app.screening import screen_with_report
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.data.record import Record
 from ssl_ecg.embeddings import Embeddings, load_embeddings
@@ -41,6 +43,16 @@ def folder(archive: Archive, tmp_path_factory) -> Path:
     vectors = np.random.default_rng(1).normal(size=(len(archive), 4)).astype(np.float32)
     vectors[STRANGE] = 30
     return Embeddings(vectors, archive.index).save(tmp_path_factory.mktemp("screening") / "embeddings")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def plane() -> Iterator[None]:
+    """PCA in place of UMAP, which takes seconds to compile."""
+    from ssl_ecg import map as maps
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(maps, "_umap", lambda sample, plane, *rest: plane)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +119,9 @@ def test_quality_lists_the_records_that_failed(archive: Archive) -> None:
 def test_screening_refuses(folder: Path, archive: Archive, tmp_path: Path) -> None:
     with pytest.raises(SignalError, match="unknown detector"):
         screen_with_report(folder, tmp_path / "s", detector="kmean")
-    other = load_embeddings(folder).select(np.arange(N - 1)).save(tmp_path / "e")
+    records = load_embeddings(folder)
+    turned = records.index.iloc[::-1].drop(columns="row")
+    other = Embeddings(records.vectors, turned).save(tmp_path / "e")
     with pytest.raises(ArchiveError, match="does not hold the records"):
         screen_with_report(other, tmp_path / "s", archive=archive.path)
     (tmp_path / "file").write_text("x")
