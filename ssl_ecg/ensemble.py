@@ -1,8 +1,7 @@
-"""Classifiers that answer together: their calibrated probabilities are averaged."""
+"""Fine-tuned models that answer together: their calibrated probabilities, or their numbers, are averaged."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,57 +12,110 @@ from numpy.typing import NDArray
 
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.errors import CheckpointError
-from ssl_ecg.evaluate.calibration import Calibrator, load_calibrator
-from ssl_ecg.evaluate.metrics import best_f1_thresholds
+from ssl_ecg.features.expert import expert_vectors
+from ssl_ecg.features.hybrid import averaged_odds
 from ssl_ecg.preprocessing import Preprocessing
+from ssl_ecg.readings import Reading, read_card
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ssl_ecg.train.forest import Forest
     from ssl_ecg.train.reference import Reference
     from ssl_ecg.train.supervised import Supervised
 
 FloatArray = NDArray[np.float64]
 CLASSIFIER = ("encoder", "head")
 _TINY = 1e-12
+_AVERAGED = ("proba_", "value_", "network_", "forest_")
 
 
 @dataclass(frozen=True)
 class Member:
-    """A fine-tuned classifier, ready for the records of an archive.
+    """A fine-tuned model, ready for the records of an archive.
 
     Attributes
     ----------
     model : Supervised
     card : dict
         As `load_classifier` gives it.
-    calibrator : Calibrator or None
-    thresholds : float64 array (class,)
+    alone : Reading
+        Of the network.
     reference : Reference or None
-        None where the classifier has none.
+        None where the model has none.
+    forest : Forest or None
+    both : Reading or None
+        Of network and forest.
     """
 
     model: Supervised
     card: Mapping[str, Any]
-    calibrator: Calibrator | None
-    thresholds: FloatArray
+    alone: Reading
     reference: Reference | None
+    forest: Forest | None = None
+    both: Reading | None = None
+
+    @property
+    def reading(self) -> Reading:
+        """Of what is answered wherever it can be."""
+        return self.alone if self.both is None else self.both
 
     def answer(
-        self, archive: Archive, rows: NDArray[np.int64], leads: Sequence[str] | None, quantile: float
+        self,
+        archive: Archive,
+        rows: NDArray[np.int64],
+        leads: Sequence[str] | None,
+        quantile: float,
+        features: NDArray[np.float32] | None = None,
     ) -> tuple[FloatArray, FloatArray]:
-        """Give calibrated probabilities (record, class), and distances (record,) in units of the largest usual one."""
+        """Give answers (record, class), and distances (record,) in units of the largest usual one.
+
+        Where no expert feature is known the network answers alone.
+        """
         from ssl_ecg.train.evaluation import predict_with_embeddings
         from ssl_ecg.train.supervised_data import open_windows
 
         windows = self.card["windows"]
         strips = open_windows(archive, rows, float(windows["seconds"]), float(windows["stride"]), leads=leads)
-        proba, z = predict_with_embeddings(self.model, strips)
-        proba = proba if self.calibrator is None else self.calibrator.transform(proba)
+        raw, z = predict_with_embeddings(self.model, strips)
+        answers = self.alone.answer(raw)
+        if self.forest is not None and self.both is not None and features is not None:
+            told = self.forest.told(features, archive, rows, windows, leads)
+            has = np.isfinite(told).all(axis=1)
+            answers[has] = self.both.answer(averaged_odds(raw[has], told[has]))
         if self.reference is None:
-            return proba, np.full(len(rows), np.nan)
+            return answers, np.full(len(rows), np.nan)
         usual = self.reference.threshold(quantile, ",".join(leads or ()))
-        return proba, self.reference.distance(z) / max(usual, _TINY)
+        return answers, self.reference.distance(z) / max(usual, _TINY)
+
+
+@dataclass(frozen=True)
+class Members:
+    """Models that answer together.
+
+    Attributes
+    ----------
+    each : list of Member
+    reading : Reading
+        Of the mean of their answers.
+    alone : Reading
+        Of that mean for records without expert features.
+    """
+
+    each: list[Member]
+    reading: Reading
+    alone: Reading
+
+    @property
+    def with_forest(self) -> bool:
+        """Whether any of them has a forest."""
+        return any(member.forest is not None for member in self.each)
+
+    def features(
+        self, archive: Archive, rows: NDArray[np.int64], leads: Sequence[str] | None, workers: int = 1
+    ) -> NDArray[np.float32] | None:
+        """Compute the expert features of records, if any member asks for them."""
+        return expert_vectors(archive, rows, leads=leads, workers=workers) if self.with_forest else None
 
 
 def find_members(classifier: str | Path | Sequence[str | Path]) -> list[Path]:
@@ -95,52 +147,71 @@ def common_form(runs: Sequence[Path]) -> Preprocessing:
     CheckpointError
         If they expect different things, or their classes differ.
     """
-    from ssl_ecg.train.checkpoint import read_card
+    from ssl_ecg.train.checkpoint import read_card as read_encoder_card
+    from ssl_ecg.train.classifier import read_head_card
 
-    first, *others = (Preprocessing.from_dict(read_card(run).get("preprocessing", {})) for run in runs)
+    first, *others = (Preprocessing.from_dict(read_encoder_card(run).get("preprocessing", {})) for run in runs)
     for run, form in zip(runs[1:], others, strict=True):
         first.check(fs=form.fs, leads=form.leads, band=form.band, where=str(run))
-    classes = [class_names([run]) for run in runs]
-    for run, found in zip(runs, classes, strict=True):
-        if found != classes[0]:
-            problem = f"tells {found} apart, {runs[0]} {classes[0]}"
+    cards = [read_head_card(run) for run in runs]
+    for run, card in zip(runs, cards, strict=True):
+        if card["classes"] != cards[0]["classes"] or card.get("kind") != cards[0].get("kind"):
+            problem = f"tells {card['classes']} apart, {runs[0]} {cards[0]['classes']}"
             raise CheckpointError(str(run), problem, "give classifiers of one task")
     return first
 
 
-def load_members(runs: Sequence[Path], archive: Archive, leads: Sequence[str] | None = None) -> list[Member]:
-    """Load classifiers for the records of an archive, all of whose leads or only some are given.
+def kind_of(runs: Sequence[Path]) -> tuple[Reading, bool]:
+    """Give a reading such as the members have, and whether any of them has a forest.
 
     Raises
     ------
     CheckpointError
-        If a classifier is damaged or does not fit the archive.
+        If the card of the first cannot be read.
+    """
+    from ssl_ecg.train.classifier import read_head_card
+    from ssl_ecg.train.forest import FOLDER
+
+    return read_card(read_head_card(runs[0])), any((run / FOLDER).is_dir() for run in runs)
+
+
+def load_members(runs: Sequence[Path], archive: Archive, leads: Sequence[str] | None = None) -> Members:
+    """Load models for the records of an archive, all of whose leads or only some are given.
+
+    Raises
+    ------
+    CheckpointError
+        If a model is damaged or does not fit the archive.
     """
     from ssl_ecg.train.classifier import load_classifier
+    from ssl_ecg.train.forest import load_beside
     from ssl_ecg.train.reference import load_reference
 
-    members = []
+    each = []
     for run in runs:
         model, card = load_classifier(run, archive)
-        judged = {**card, **card.get("reduced_leads", {}).get(",".join(leads or ()), {})}
-        kept = judged.get("calibration")
-        calibrator = None if kept is None else load_calibrator(kept)
-        thresholds = np.asarray(judged["thresholds"], dtype=np.float64)
-        members.append(Member(model, card, calibrator, thresholds, load_reference(run / "head")))
-    return members
-
-
-def common_thresholds(runs: Sequence[Path], members: Sequence[Member], leads: Sequence[str] | None) -> FloatArray:
-    """Give the thresholds of an ensemble.
-
-    Where the members were validated on the same records, those with the best F1 of their averaged probabilities
-    there; else the mean of their own.
-    """
+        beside = load_beside(run, model, card["classes"])
+        forest, both = (None, None) if beside is None else (beside[0], read_card(beside[1], leads))
+        each.append(Member(model, card, read_card(card, leads), load_reference(run / "head"), forest, both))
     table = average_predictions(runs, leads) if len(runs) > 1 else None
-    if table is None:
-        return np.asarray(np.mean([member.thresholds for member in members], axis=0))
-    truth, proba = columns_of(table[table["set"] == "val"], members[0].card["classes"])
-    return best_f1_thresholds(truth, proba)
+    main = _together([member.reading for member in each], table, each[0].reading.prefix)
+    alone = main
+    if any(member.forest is not None for member in each):
+        alone = _together([member.alone for member in each], table, "network")
+    return Members(each, main, alone)
+
+
+def _together(readings: Sequence[Reading], table: pd.DataFrame | None, prefix: str) -> Reading:
+    """Give the reading of an ensemble.
+
+    Where the members were validated on the same records, it is learnt from their mean answers there.
+    """
+    if len(readings) == 1:
+        return readings[0]
+    said = None
+    if table is not None and all(f"{prefix}_{name}" in table for name in readings[0].classes):
+        said = columns_of(table[table["set"] == "val"], readings[0].classes, prefix)
+    return readings[0].of_ensemble(readings[1:], said)
 
 
 def predictions_name(leads: Sequence[str] = ()) -> str:
@@ -162,33 +233,17 @@ def average_predictions(runs: Sequence[Path], leads: Sequence[str] | None = None
     if not all(path.is_file() for path in paths):
         return None
     first, *others = (pd.read_parquet(path) for path in paths)
-    proba = [column for column in first.columns if column.startswith("proba_")]
+    averaged = [column for column in first.columns if column.startswith(_AVERAGED)]
     same = ["record_id", "corpus", "set", *(column for column in first.columns if column.startswith("true_"))]
     for other in others:
         if list(other.columns) != list(first.columns) or not other[same].equals(first[same]):
             return None
-    mean = np.mean([table[proba].to_numpy() for table in (first, *others)], axis=0)
+    mean = np.mean([table[averaged].to_numpy() for table in (first, *others)], axis=0)
     raw = [column for column in first.columns if column.startswith("raw_")]
-    return first.drop(columns=raw).assign(**dict(zip(proba, mean.T, strict=True)))
+    return first.drop(columns=raw).assign(**dict(zip(averaged, mean.T, strict=True)))
 
 
-def columns_of(table: pd.DataFrame, classes: Sequence[str]) -> tuple[FloatArray, FloatArray]:
-    """Give labels and probabilities (record, class) out of a table of predictions."""
-    truth, proba = ([f"{kind}_{name}" for name in classes] for kind in ("true", "proba"))
-    return table[truth].to_numpy(np.float64), table[proba].to_numpy(np.float64)
-
-
-def class_names(runs: Sequence[Path]) -> list[str]:
-    """Give the classes of an ensemble, in order.
-
-    Raises
-    ------
-    CheckpointError
-        If they cannot be read.
-    """
-    try:
-        card = json.loads((runs[0] / "head" / "card.json").read_text(encoding="utf-8"))
-        return [str(name) for name in card["classes"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        problem = f"holds no head, or a damaged one ({error})"
-        raise CheckpointError(str(runs[0]), problem, "give the run folder of a finished fine-tuning") from None
+def columns_of(table: pd.DataFrame, classes: Sequence[str], prefix: str = "proba") -> tuple[FloatArray, FloatArray]:
+    """Give labels and probabilities, or other answers, (record, class) out of a table of predictions."""
+    truth, answers = ([f"{kind}_{name}" for name in classes] for kind in ("true", prefix))
+    return table[truth].to_numpy(np.float64), table[answers].to_numpy(np.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,11 +15,14 @@ from ssl_ecg.data.archive import Archive
 from ssl_ecg.errors import RecipeError
 from ssl_ecg.evaluate.sampling import draw_seed, nested_subsets
 from ssl_ecg.evaluate.splits import Folds
-from ssl_ecg.finetuning_results import write_results
+from ssl_ecg.features.statistics import pywavelets
+from ssl_ecg.finetuning_forest import add_forest
+from ssl_ecg.finetuning_results import Trained, write_results
+from ssl_ecg.finetuning_targets import Learnt
 from ssl_ecg.pretraining import untrained_encoder, versions
-from ssl_ecg.probe import task_labels
 from ssl_ecg.recipes import load_recipe
 from ssl_ecg.run_folder import claim
+from ssl_ecg.targets import find_targets
 from ssl_ecg.train.supervised_rows import Rows, choose_rows
 
 if TYPE_CHECKING:
@@ -43,8 +47,9 @@ def finetune(
     test_leads: Sequence[str | Sequence[str]] = (),
     overrides: Sequence[str] = (),
     progress: bool = True,
+    devices: int = 1,
 ) -> Path:
-    """Train a classifier on labels, from a pretrained encoder or from scratch.
+    """Train a classifier on labels, or a regression on numbers, from a pretrained encoder or from scratch.
 
     What is chosen (weights, strength of the probe, thresholds) is chosen on the validation records; the test
     records are looked at once, at the end.
@@ -61,6 +66,8 @@ def finetune(
         Run folder, checkpoint folder or released name: its encoder takes the place of the one of the recipe. From
         scratch unless given.
     task : str or Task
+        As `find_targets` takes it. Numbers, such as "age", need a recipe with a loss for them: "finetune/regression",
+        or ``"loss.name=huber"`` among the overrides.
     train_folds, val_folds, test_folds : int or sequence of int, optional
         As in `run_probe`: what is not given follows from the archive. With training and validation folds and no
         test folds, nothing is tested.
@@ -75,8 +82,11 @@ def finetune(
         Lead sets such as "I,II" with which the classifier is judged too: the other leads are zero, and thresholds
         and calibration are those of validation with the same leads.
     overrides : sequence of str
-        Such as ``"train.steps=500"``.
+        Such as ``"train.steps=500"``; ``"forest=true"`` puts a random forest on expert features beside the network.
     progress : bool
+    devices : int
+        Processes to start on this host; see `ssl_ecg.train.fit.fit`. Under torchrun or srun leave it at 1 and call
+        this in every process; the first writes the files.
 
     Returns
     -------
@@ -84,13 +94,14 @@ def finetune(
         The run folder: `encoder/` and `head/` (weights and cards; the head's has the classes in order, the
         thresholds and the calibration, and beside it `reference.safetensors`, by which `predict` knows records that
         are unlike the training data), `metrics.json`, `predictions.parquet`, `log.csv`, `recipe.yaml`, `run.json` and
-        `last.ckpt`.
+        `last.ckpt`; with a forest also `forest/`.
 
     Raises
     ------
     RecipeError, ArchiveError, LabelError, CheckpointError, TrainingError, SignalError
         As the recipe, the archive, the task, the checkpoint, a state found in `out` or the leads demand.
     """
+    from ssl_ecg.train.launch import find_place
     from ssl_ecg.train.reduced_leads import choose_leads
 
     bound = load_recipe(recipe, overrides)
@@ -99,26 +110,38 @@ def finetune(
     archive = archive if isinstance(archive, Archive) else Archive(archive)
     out = Path(out)
     reduced = [choose_leads(names, archive.leads) for names in test_leads]
-    name, classes, found, known = task_labels(task, archive.index)
-    targets = np.where(known[:, None], found, np.nan).astype(np.float32)
-    known &= np.isfinite(targets).any(axis=1)
-    chosen = choose_rows(archive.index, targets, known, (train_folds, val_folds, test_folds), rows)
+    targets = find_targets(task, archive.index)
+    truth = np.where(targets.known[:, None], targets.values, np.nan)
+    truth = truth.astype(np.float32) if targets.kind == "classes" else truth
+    known = targets.known & np.isfinite(truth).any(axis=1)
+    chosen = choose_rows(archive.index, targets.strata, known, (train_folds, val_folds, test_folds), rows)
     if labels is not None:
-        seed = draw_seed(0, draw)
-        chosen["train"] = chosen["train"][nested_subsets(targets[chosen["train"]], [labels], seed=seed)[labels]]
-    model, card = _build(bound, archive, checkpoint, len(classes))
-    data = _open(bound, archive, targets, chosen["train"], model)
+        strata = targets.strata[chosen["train"]]
+        chosen["train"] = chosen["train"][nested_subsets(strata, [labels], seed=draw_seed(0, draw))[labels]]
+    learnt = Learnt.of(targets, truth, chosen["train"])
+    learnt.check(bound)
+    if "forest" in bound:
+        pywavelets()  # is it there?
+    model, card = _build(bound, archive, checkpoint, len(targets.classes))
+    data = _open(bound, archive, learnt.scaled, chosen["train"], model)
     facts = {
-        "archive": archive.fingerprint, "task": name, "classes": list(classes), "labels": labels, "draw": draw,
-        "rows": {key: _fingerprint(value) for key, value in chosen.items()}, "encoder": _weights_of(model),
+        "archive": archive.fingerprint, "task": targets.name, "classes": list(targets.classes), "labels": labels,
+        "draw": draw, "rows": {key: _fingerprint(value) for key, value in chosen.items()},
+        "encoder": _weights_of(model), **learnt.facts(),
     }  # fmt: skip
-    notes = {"versions": versions()}
-    claim(out, bound, {"facts": facts}, started_on="other records or weights", notes=notes)
+    first, told = find_place().rank == 0, {"facts": facts, "targets": targets.fingerprint}
+    claim(out, bound, told, started_on="other records or weights", notes={"versions": versions()}, write=first)
     _start(model, bound, data, chosen)
-    outcome = _fit(model, bound, data, chosen["val"], out, progress)
+    start = copy.deepcopy(model).eval() if "forest" in bound else None
+    outcome = _fit(model, bound, data, chosen["val"], out, progress, devices)
+    if not first:
+        return out
+    trained = Trained(model, data, chosen, truth, learnt.reading(bound))
+    if start is not None:
+        trained = add_forest(trained, start, bound["forest"], out, progress=progress)
     pretraining = {"checkpoint": None if checkpoint is None else str(checkpoint), "encoder": facts["encoder"]}
     origin = {**pretraining, "pretrained_on": card}
-    write_results(out, model, bound, data, chosen, outcome, facts, origin, test_leads=reduced)
+    write_results(out, trained, bound, outcome, facts, origin, test_leads=reduced)
     return out
 
 
@@ -168,9 +191,10 @@ def _open(
     from ssl_ecg.train.supervised_data import open_labelled
 
     data = open_labelled(archive, targets, train, **bound["data"])
-    labels = targets[data.train.record_rows]
-    positive, negative = (torch.from_numpy(np.nansum(part, axis=0)) for part in (labels, 1 - labels))
-    model.criterion.set_priors(positive, negative)
+    if not model.criterion.continuous:
+        labels = targets[data.train.record_rows]
+        positive, negative = (torch.from_numpy(np.nansum(part, axis=0)) for part in (labels, 1 - labels))
+        model.criterion.set_priors(positive, negative)
     return data
 
 
@@ -185,17 +209,23 @@ def _start(model: Supervised, bound: Mapping[str, Any], data: LabelledData, chos
 
 
 def _fit(
-    model: Supervised, bound: Mapping[str, Any], data: LabelledData, val: NDArray[np.int64], out: Path, progress: bool
+    model: Supervised,
+    bound: Mapping[str, Any],
+    data: LabelledData,
+    val: NDArray[np.int64],
+    out: Path,
+    progress: bool,
+    devices: int,
 ) -> Outcome:
-    from ssl_ecg.train.evaluation import validation_auroc
+    from ssl_ecg.train.evaluation import Validation
     from ssl_ecg.train.supervised_fit import fit_supervised
 
-    windows, truth = data.windows(val), data.targets[val]
-
-    def validate(judged: Supervised) -> float:
-        return validation_auroc(judged, windows, truth)
-
-    return fit_supervised(model, data.train, out, validate, progress=progress, **bound["train"])
+    figure = "r2" if model.criterion.continuous else "auroc"
+    validate = Validation(data.windows(val), data.targets[val], figure)
+    settings = bound["train"]
+    return fit_supervised(
+        model, data.train, out, validate, progress=progress, figure=figure, devices=devices, **settings
+    )
 
 
 def _fingerprint(rows: NDArray[np.int64]) -> str:

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from ssl_ecg.data.archive import Archive
-from ssl_ecg.ensemble import average_predictions, class_names, columns_of, predictions_name
+from ssl_ecg.ensemble import average_predictions, columns_of, kind_of, predictions_name
 from ssl_ecg.errors import CheckpointError, RecipeError
-from ssl_ecg.evaluate.metrics import best_f1_thresholds
 from ssl_ecg.files import write_json, write_whole
 from ssl_ecg.finetuning import finetune
 from ssl_ecg.pretraining import versions
@@ -58,6 +57,8 @@ def finetune_seeds(
     """
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
         raise RecipeError("seeds", f"are {list(seeds)}", "give whole numbers from 0 on, each once")
+    from ssl_ecg.train.launch import find_place
+
     archive, out = archive if isinstance(archive, Archive) else Archive(archive), Path(out)
     if (out / "encoder").exists() or (out / "last.ckpt").exists():
         raise CheckpointError(str(out), "holds a run of one seed", "choose another --out")
@@ -65,6 +66,8 @@ def finetune_seeds(
     for seed in seeds:
         run = finetune(recipe, archive, out / f"seed-{seed}", overrides=[*overrides, f"train.seed={seed}"], **options)
         runs.append(run)
+    if find_place().rank:
+        return out
     write_json(out / "metrics.json", _summarise(out, runs, seeds))
     return out
 
@@ -72,7 +75,19 @@ def finetune_seeds(
 def _summarise(out: Path, runs: Sequence[Path], seeds: Sequence[int]) -> dict[str, Any]:
     """Put the figures of all runs together; write what their ensemble said."""
     found = [json.loads((run / "metrics.json").read_text(encoding="utf-8")) for run in runs]
-    shared = ("archive", "task", "classes", "labels", "draw", "rows", "checkpoint", "encoder", "pretrained_on")
+    shared = (
+        "archive",
+        "task",
+        "classes",
+        "kind",
+        "unit",
+        "labels",
+        "draw",
+        "rows",
+        "checkpoint",
+        "encoder",
+        "pretrained_on",
+    )
     content = {name: found[0][name] for name in shared if name in found[0]}
     if content["checkpoint"] is None:
         del content["encoder"]  # drawn anew for each seed
@@ -87,21 +102,20 @@ def _summarise(out: Path, runs: Sequence[Path], seeds: Sequence[int]) -> dict[st
 def _of_leads(
     out: Path, runs: Sequence[Path], found: Sequence[Mapping[str, Any]], leads: tuple[str, ...]
 ) -> dict[str, Any]:
-    from ssl_ecg.train.evaluation import judge
-
-    classes = class_names(runs)
+    reading, _ = kind_of(runs)
     table = average_predictions(runs, leads)
     if table is None:
         raise CheckpointError(str(out), "its runs were not judged on the same records", "choose another --out")
     write_whole(out / predictions_name(leads), lambda file: table.to_parquet(file, index=False))
-    parts = {name: columns_of(table[table["set"] == key], classes) for name, key in _SETS.items() if name in found[0]}
-    thresholds = best_f1_thresholds(*parts["validation"])
-    content: dict[str, Any] = {"thresholds": dict(zip(classes, thresholds.tolist(), strict=True))}
-    for name, (truth, proba) in parts.items():
+    keys = {name: key for name, key in _SETS.items() if name in found[0]}
+    parts = {
+        name: columns_of(table[table["set"] == key], reading.classes, reading.prefix) for name, key in keys.items()
+    }
+    pooled = reading.of_ensemble([], parts["validation"])
+    content = {name: value for name, value in pooled.about().items() if name != "calibration"}
+    for name, (truth, answers) in parts.items():
         macro = [one[name]["macro"] for one in found]
-        content[name] = {
-            **_spread(macro), "per_seed": macro, "ensemble": judge(truth, proba, thresholds, tuple(classes)),
-        }  # fmt: skip
+        content[name] = {**_spread(macro), "per_seed": macro, "ensemble": pooled.figures(truth, answers)}
     return content
 
 

@@ -1,4 +1,4 @@
-"""From recordings to diagnoses: records are read, brought into form, and judged by fine-tuned classifiers."""
+"""From recordings to diagnoses: records are read, brought into form, and judged by fine-tuned models."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from numpy.typing import NDArray
 
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.data.corpora.base import Corpus
-from ssl_ecg.ensemble import Member, class_names, common_form, common_thresholds, find_members, load_members
+from ssl_ecg.ensemble import Members, common_form, find_members, kind_of, load_members
 from ssl_ecg.errors import ArchiveError, SignalError
 from ssl_ecg.files import write_whole
+from ssl_ecg.readings import Reading
 from ssl_ecg.sources import opened
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _AT_ONCE = 256
+_ALONE = "network alone: no expert feature can be computed"
 _SUFFIXES = (".csv", ".parquet")
 
 FloatArray = NDArray[np.float64]
@@ -36,12 +38,14 @@ def predict(
     workers: int | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Say what fine-tuned classifiers make of recordings.
+    """Say what fine-tuned classifiers, or regressions, make of recordings.
 
     Recordings are brought to the leads, rate and filter of the classifier as `prepare` does it: missing limb leads
     are derived where two others are there, other missing leads are zero and marked. Probabilities are averaged over
     windows as in the test of fine-tuning, calibrated as was learnt on validation records, and averaged over the
-    members of an ensemble.
+    members of an ensemble. Where a classifier has a forest, expert features are computed of each recording: those of
+    absent leads get the median of the training records, and where nothing can be measured (a recording shorter than a
+    second, or without any signal) the network answers alone, with its own calibration and thresholds.
 
     Parameters
     ----------
@@ -62,7 +66,8 @@ def predict(
         Of the reader: of `read_record` for one recording, of the corpus for a folder, such as ``fs=500`` and
         ``leads="I,II"`` for plain arrays.
     workers : int, optional
-        Processes that read recordings; as many as there are processors unless given.
+        Processes that read recordings; as many as there are processors unless given. For a classifier with a forest
+        also those that compute features: one unless given.
     progress : bool
 
     Returns
@@ -71,7 +76,9 @@ def predict(
         One row a recording, those that cannot be read last: record_id, corpus; ``proba_CLASS``; ``decision_CLASS``,
         true where the probability is at least the threshold; unlike_training, and distance, in units of the largest
         that counts as usual (mean over an ensemble; missing for classifiers without a reference); reason, why a
-        recording has no answer.
+        recording has no answer. With a forest also note: "network alone" where it was not asked. A regression gives
+        ``value_NAME`` in the unit of the target, and ``low_NAME`` and ``high_NAME``, between which nine in ten
+        recordings like those of validation lie, in place of probabilities and decisions.
 
     Raises
     ------
@@ -97,14 +104,14 @@ def predict(
     runs = find_members(classifier)
     form = common_form(runs)
     chosen = None if leads is None else choose_leads(leads, form.leads)
+    kind = kind_of(runs)
     with opened(source, form, options=options, workers=workers, progress=progress) as (archive, failed):
         tables = [_failed_rows(failed)]
         if archive is not None:
             members = load_members(runs, archive, chosen)
-            thresholds = common_thresholds(runs, members, chosen)
-            tables = [_answers(archive, members, thresholds, chosen, quantile, progress), *tables]
+            tables = [_answers(archive, members, chosen, quantile, workers or 1, progress), *tables]
     table = pd.concat([part for part in tables if len(part)], ignore_index=True)
-    table = _complete(table, class_names(runs))
+    table = _complete(table, kind)
     if out is not None:
         _write(table, Path(out))
     return table
@@ -112,38 +119,53 @@ def predict(
 
 def _answers(
     archive: Archive,
-    members: Sequence[Member],
-    thresholds: FloatArray,
+    members: Members,
     leads: tuple[str, ...] | None,
     quantile: float,
+    workers: int,
     progress: bool,
 ) -> pd.DataFrame:
     """Judge the records of an archive, a few hundred at a time."""
     from tqdm import tqdm
 
+    from ssl_ecg.train.forest import has_features
     from ssl_ecg.train.reduced_leads import with_leads
 
     there = with_leads(archive, leads)
-    proba, distance = np.full((len(archive), len(thresholds)), np.nan), np.full(len(archive), np.nan)
+    found = np.full((len(archive), len(members.reading.classes)), np.nan)
+    distance, alone = np.full(len(archive), np.nan), np.zeros(len(archive), bool)
     rows = np.flatnonzero(there)
-    with tqdm(total=len(rows) * len(members), unit="record", desc="predict", disable=not progress) as bar:
+    with tqdm(total=len(rows) * len(members.each), unit="record", desc="predict", disable=not progress) as bar:
         for some in (rows[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE)):
-            found = []
-            for member in members:
-                found.append(member.answer(archive, some, leads, quantile))
+            features = members.features(archive, some, leads, workers)
+            if features is not None:
+                alone[some] = ~has_features(features)
+            answers = []
+            for member in members.each:
+                answers.append(member.answer(archive, some, leads, quantile, features))
                 bar.update(len(some))
-            proba[some] = np.mean([p for p, _ in found], axis=0)
-            distance[some] = np.mean([d for _, d in found], axis=0)
+            found[some] = np.mean([answer for answer, _ in answers], axis=0)
+            distance[some] = np.mean([d for _, d in answers], axis=0)
     table = archive.index[["record_id", "corpus"]].reset_index(drop=True)
-    for k, name in enumerate(members[0].card["classes"]):
-        table[f"proba_{name}"] = proba[:, k]
-    for k, name in enumerate(members[0].card["classes"]):
-        table[f"decision_{name}"] = _flags(proba[:, k] >= thresholds[k], there)
+    table = table.assign(**_columns(members, found, there, alone))
     table["unlike_training"] = _flags(distance > 1, np.isfinite(distance))
     table["distance"] = distance
+    if members.with_forest:
+        table["note"] = [_ALONE if by else None for by in alone]
     absent = f"has none of the leads {','.join(leads or ())}"
     table["reason"] = [None if answered else absent for answered in there]
     return table
+
+
+def _columns(members: Members, found: FloatArray, there: NDArray[np.bool_], alone: NDArray[np.bool_]) -> dict[str, Any]:
+    """Give the columns of answers; those of the network alone are read as its own."""
+    import pandas as pd
+
+    main = members.reading.columns(found, there)
+    if not alone.any():
+        return main
+    own = members.alone.columns(found, there)
+    return {name: pd.Series(values).mask(alone, pd.Series(own[name])) for name, values in main.items()}
 
 
 def _flags(values: NDArray[np.bool_], known: NDArray[np.bool_]) -> Any:
@@ -157,12 +179,12 @@ def _failed_rows(failed: pd.DataFrame) -> pd.DataFrame:
     return failed[["record_id", "corpus", "reason"]].reset_index(drop=True)
 
 
-def _complete(table: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+def _complete(table: pd.DataFrame, kind: tuple[Reading, bool]) -> pd.DataFrame:
     """Give all columns in their order and of their type, also where no record has an answer."""
-    proba, decisions = [f"proba_{name}" for name in classes], [f"decision_{name}" for name in classes]
-    columns = ["record_id", "corpus", *proba, *decisions, "unlike_training", "distance", "reason"]
-    types = {**dict.fromkeys([*proba, "distance"], "float64"), **dict.fromkeys(decisions, "boolean")}
-    return table.reindex(columns=columns).astype({**types, "unlike_training": "boolean", "reason": "object"})
+    reading, with_forest = kind
+    more = {"note": "object"} if with_forest else {}
+    types = {**reading.types(), "unlike_training": "boolean", "distance": "float64", **more, "reason": "object"}
+    return table.reindex(columns=["record_id", "corpus", *types]).astype(types)
 
 
 def _write(table: pd.DataFrame, out: Path) -> None:

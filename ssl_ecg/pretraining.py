@@ -76,7 +76,7 @@ def pretrain(
     from ssl_ecg.train.selection import open_strips
     from ssl_ecg.train.settle import fixed_strips, settle_norms
 
-    strips = open_strips(archive, **bound["data"], progress=progress)
+    strips = open_strips(archive, **bound["data"], measuring="later")
     settings = {name: value for name, value in bound["train"].items() if name != "precision"}
     check_settings(strips, devices=devices, **settings)
     first = find_place().rank == 0
@@ -84,6 +84,9 @@ def pretrain(
     probe = online_probe(archive, strips, task) if task else None
     facts = {"archive": archive.fingerprint}
     claim(out, bound, facts, started_on="another archive", notes={"versions": versions()}, write=first)
+    if bound["data"]["measures"]:
+        measuring: Any = "now" if first else "wait"
+        strips = open_strips(archive, **bound["data"], progress=progress, measuring=measuring, folder=out)
     fit(method, strips, out, progress=progress, probe=probe, devices=devices, **bound["train"])  # type: ignore[arg-type]
     if not first:
         return out

@@ -50,7 +50,8 @@ def apply_override(recipe: dict[str, Any], override: str) -> None:
     """Set one value in place."""
     path, equals, text = override.partition("=")
     keys = path.strip().split(".")
-    if not equals or not all(keys) or len(keys) < 2:
+    switch = len(keys) == 1 and text.strip() in ("true", "false")  # a section as a whole, such as forest=true
+    if not equals or not all(keys) or (len(keys) < 2 and not switch):
         raise RecipeError(f"--set {override}", "is not section.key=value", "for example --set train.lr=1e-3")
     try:
         value = yaml.load(text, _Loader)
@@ -73,6 +74,8 @@ def _step(place: Any, key: str, override: str) -> Any:
     inner = place.setdefault(key, {})
     if isinstance(inner, str):
         inner = place[key] = {"name": inner}
+    if inner is True or inner is False:
+        inner = place[key] = {}
     if not isinstance(inner, dict | list):
         raise RecipeError(f"--set {override}", f"{key!r} holds a value, not a section", "leave out what follows it")
     return inner

@@ -3,7 +3,8 @@
 A recipe has five sections: `encoder` and `method` (a name and the keyword arguments of its class), `views`
 (the arguments of `Views`; its transforms are names with arguments), `data` (the arguments of `open_strips`)
 and `train` (those of `fit`). One with a section `head` is for fine-tuning, with `loss` in place of `method`, `data` of
-`open_labelled` and `train` of `fit_supervised`; one with a section `protocol` is for evaluation and has no other.
+`open_labelled` and `train` of `fit_supervised`, and perhaps `forest` (true, or the arguments of `ForestPlan`); one with
+a section `protocol` is for evaluation and has no other.
 No parameter is declared anywhere but in those signatures.
 """
 
@@ -23,7 +24,7 @@ from ssl_ecg.errors import ArchiveError, RecipeError
 from ssl_ecg.files import write_whole
 from ssl_ecg.recipe_yaml import apply_override, parse_file, shorten
 
-SECTIONS = ("about", "encoder", "views", "method", "head", "loss", "data", "train", "protocol")
+SECTIONS = ("about", "encoder", "views", "method", "head", "loss", "data", "train", "forest", "protocol")
 
 
 def list_recipes() -> dict[str, Path]:
@@ -110,9 +111,11 @@ def bind_recipe(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
     }
     if "head" in raw:
         return bound | _bind_finetuning(raw, where)
+    if raw.get("forest"):
+        raise RecipeError(f"{where}: forest", "stands beside no head", "take it out: it is for fine-tuning")
     bound |= {
         "method": _bind_method(raw.get("method"), f"{where}: method"),
-        "data": bind(open_strips, raw.get("data") or {}, f"{where}: data", skip=("archive", "progress")),
+        "data": bind(open_strips, raw.get("data") or {}, f"{where}: data", skip=_STRIPS_SKIPS),
         "train": bind(fit, raw.get("train") or {}, f"{where}: train", skip=_FIT_SKIPS),
     }
     if _takes_views(bound["method"]):
@@ -125,6 +128,7 @@ def bind_recipe(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def _bind_finetuning(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Bind the other sections of a recipe for fine-tuning."""
+    from ssl_ecg.train.forest import ForestPlan
     from ssl_ecg.train.heads import Head
     from ssl_ecg.train.losses import LOSSES
     from ssl_ecg.train.supervised_data import open_labelled
@@ -132,13 +136,15 @@ def _bind_finetuning(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
 
     if "method" in raw:
         raise RecipeError(f"{where}: method", "stands beside a head", "take one of the two sections out")
-    fit_skips = ("model", "validate", *_FIT_SKIPS)
+    fit_skips = ("model", "validate", "figure", *_FIT_SKIPS)
+    forest = {} if raw.get("forest") is True else raw.get("forest")
     return {
         "views": _bind_views(raw.get("views") or {}, f"{where}: views"),
         "head": bind(Head, raw["head"] or {}, f"{where}: head", skip=("dim", "n_classes")),
         "loss": _bind_named(LOSSES, raw.get("loss") or "bce", f"{where}: loss", ()),
         "data": bind(open_labelled, raw.get("data") or {}, f"{where}: data", skip=("archive", "targets", "rows")),
         "train": bind(fit_supervised, raw.get("train") or {}, f"{where}: train", skip=fit_skips),
+        **({} if forest is None or forest is False else {"forest": bind(ForestPlan, forest, f"{where}: forest")}),
     }
 
 
@@ -199,6 +205,7 @@ def _bind_views(values: Any, where: str) -> dict[str, Any]:
     return bound
 
 
+_STRIPS_SKIPS = ("archive", "progress", "measuring", "folder")
 _FIT_SKIPS = ("method", "strips", "out", "progress", "probe", "devices")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -218,6 +219,19 @@ def test_other_runs_and_records_in_the_same_folder_are_refused(run: Path, archiv
     before = (run / "last.ckpt").stat().st_mtime_ns
     finetune(options, archive, run, **FOLDS, test_folds=4, progress=False)
     assert (run / "last.ckpt").stat().st_mtime_ns == before
+
+
+def test_a_run_of_an_older_version_has_not_noted_its_labels(run: Path, archive: Archive, tmp_path: Path) -> None:
+    older = Path(shutil.copytree(run, tmp_path / "older"))
+    note = json.loads((older / "run.json").read_text())
+    assert len(note.pop("targets")) == 64
+    (older / "run.json").write_text(json.dumps(note))
+    finetune(recipe(lr=1e-2, steps=60), archive, older, **FOLDS, test_folds=4, progress=False)
+    assert same(run, older)
+    del note["facts"]
+    (older / "run.json").write_text(json.dumps(note))
+    with pytest.raises(CheckpointError, match="gone or damaged"):
+        finetune(recipe(lr=1e-2, steps=60), archive, older, **FOLDS, test_folds=4, progress=False)
 
 
 def test_what_cannot_be_is_named(archive: Archive, checkpoint: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from torch import nn
 
 from ssl_ecg import Archive, LinearProbe, load_encoder
+from ssl_ecg.augment.noise_parts import Part
 from ssl_ecg.embedding import embed_signal
 from ssl_ecg.evaluate.bootstrap import bootstrap_intervals, paired_difference
 from ssl_ecg.evaluate.perturbations import (
@@ -36,10 +37,10 @@ from protocol import ROTATIONS, Rotation, rotation  # noqa: E402
 LEVELS = (24, 18, 12, 6, 0)
 
 
-def changes(nstdb: Path) -> list[Perturbation]:
-    """Give what is done to the test records."""
-    noise = [Noise(str(nstdb / name), snr) for name in ("bw", "em", "ma") for snr in LEVELS]
-    unfiltered = [Noise(str(nstdb / name), 6, in_band=False) for name in ("bw", "em", "ma")]
+def changes(nstdb: Path, part: Part) -> list[Perturbation]:
+    """Give what is done to the test records; noise is of a part of each recording."""
+    noise = [Noise(str(nstdb / name), snr, part=part) for name in ("bw", "em", "ma") for snr in LEVELS]
+    unfiltered = [Noise(str(nstdb / name), 6, in_band=False, part=part) for name in ("bw", "em", "ma")]
     leads = [LostLeads(n=1), LostLeads(n=3), LostLeads(n=6), LostLeads(CHEST_LEADS)]
     wrong = [Inverted(), Inverted(("II",)), Inverted(("V2",)), Swapped("LA/RA"), Swapped("LA/LL")]
     rates = [Rate(250), Rate(360), Rate(1000), Gain(0.5), Gain(2.0)]
@@ -90,6 +91,10 @@ def main() -> None:
     parser.add_argument("--archive", type=Path, required=True, help="PTB-XL as evaluation/comparison prepares it")
     parser.add_argument("--runs", type=Path, required=True, help="run folders METHOD-ROTATION-SEED")
     parser.add_argument("--nstdb", type=Path, required=True)
+    parser.add_argument(
+        "--part", choices=("all", "first", "second"), default="all",
+        help="half of the noise; second for encoders pretrained with the first",
+    )  # fmt: skip
     parser.add_argument("--method", default="simclr")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=HERE / "results.json")
@@ -110,7 +115,7 @@ def main() -> None:
             scores.append(probe.predict_proba(z[r.test]))
         base[name] = np.concatenate(scores)
     table: dict[str, Any] = {name: {"clean": {"macro_auroc": judge.value(score)}} for name, score in base.items()}
-    for change in changes(options.nstdb):
+    for change in changes(options.nstdb, options.part):
         signal = read_all(perturbed(archive, change, seed=options.seed))
         for name, by_rotation in models.items():
             scores = [
@@ -131,6 +136,7 @@ def main() -> None:
             "95 % bootstrap over patients",
             "archive": archive.fingerprint,
             "method": options.method,
+            "noise_part": options.part,
             "seed": options.seed,
             "seconds": round(time.perf_counter() - started),
             "versions": versions(),

@@ -9,19 +9,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ssl_ecg.augment.noise_parts import Part, part_of, records_in
 from ssl_ecg.errors import RecordError, SignalError
-from ssl_ecg.signal import resample
+from ssl_ecg.signal import resample_band
 
 
-def read_noise(noise: Tensor | str | Path | Sequence[str | Path], fs: float) -> Tensor:
+def read_noise(
+    noise: Tensor | str | Path | Sequence[str | Path],
+    fs: float,
+    *,
+    part: Part = "all",
+    band: tuple[float, float] | None = None,
+) -> Tensor:
     """Give recorded noise as rows of zero mean and unit variance.
 
     Parameters
     ----------
     noise : Tensor (row, time), or path or paths of WFDB records
-        A tensor is at the rate ``fs`` already. Of several records, each row is cut to the shortest.
+        A tensor is at the rate ``fs`` already, and filtered. Of several records, each row is cut to the shortest. A
+        folder stands for the records in it; of the Noise Stress Test Database, for its three of noise.
     fs : float
         Rate of the strips [Hz].
+    part : {"all", "first", "second"}
+        Which half of each recording.
+    band : (float, float), optional
+        Pass band of the strips [Hz], by which records are filtered too.
 
     Returns
     -------
@@ -32,7 +44,9 @@ def read_noise(noise: Tensor | str | Path | Sequence[str | Path], fs: float) -> 
     SignalError
         If the noise is no (row, time), or has no row that varies.
     RecordError
-        If a record cannot be read.
+        If a record cannot be read, or there is none.
+    RecipeError
+        If there is no such part.
 
     Examples
     --------
@@ -41,10 +55,11 @@ def read_noise(noise: Tensor | str | Path | Sequence[str | Path], fs: float) -> 
     (True, 1.0)
     """
     if isinstance(noise, Tensor):
-        rows = noise.detach().cpu().double()
+        rows = torch.from_numpy(part_of(noise.detach().cpu().double().numpy(), part))
     else:
         paths = [noise] if isinstance(noise, str | Path) else list(noise)
-        pieces = [_read_record(Path(path), fs) for path in paths]
+        records = [record for path in paths for record in records_in(Path(path).expanduser())]
+        pieces = [_read_record(record, fs, part, band) for record in records]
         shortest = min((piece.shape[1] for piece in pieces), default=0)
         rows = torch.cat([piece[:, :shortest] for piece in pieces]) if pieces else torch.zeros(0, 0)
     if rows.ndim != 2:
@@ -58,15 +73,20 @@ def read_noise(noise: Tensor | str | Path | Sequence[str | Path], fs: float) -> 
     return (rows / rows.square().mean(1, keepdim=True).sqrt()).float()
 
 
-def _read_record(path: Path, fs: float) -> Tensor:
-    """Read a WFDB record and resample it to ``fs`` [Hz]."""
+def _read_record(path: Path, fs: float, part: Part, band: tuple[float, float] | None) -> Tensor:
+    """Read a WFDB record, take a part, and bring it to ``fs`` [Hz] and a pass band."""
     import wfdb  # late: it takes a second to import
 
     path = path.with_suffix("") if path.suffix in (".hea", ".dat") else path
+    if not path.with_name(path.name + ".hea").is_file():
+        remedy = "give the path of a WFDB record of noise, or of a folder of such records; in a recipe, the "
+        remedy += "transform's 'noise', such as --set views.transforms.0.noise=FOLDER"
+        raise RecordError(str(path), "there is no such record or folder", remedy)
     try:
         record = wfdb.rdrecord(str(path))
         signal, rate = record.p_signal.T, float(record.fs)
     except Exception as error:  # wfdb raises whatever its parser stumbles over
         problem = f"cannot be read as a WFDB record ({type(error).__name__}: {error})"
         raise RecordError(str(path), problem, "give the path of the record without extension") from error
-    return torch.from_numpy(np.ascontiguousarray(resample(np.nan_to_num(signal), rate, fs))).double()
+    cut = np.ascontiguousarray(part_of(np.nan_to_num(signal), part))
+    return torch.from_numpy(np.ascontiguousarray(resample_band(cut, rate, fs, band))).double()

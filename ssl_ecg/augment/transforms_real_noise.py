@@ -17,6 +17,7 @@ from ssl_ecg.augment.functional_noise import (
     mixed_power,
     signal_power,
 )
+from ssl_ecg.augment.noise_parts import Part
 from ssl_ecg.augment.noise_records import read_noise
 from ssl_ecg.augment.transforms_noise import Noise
 from ssl_ecg.errors import RecipeError
@@ -31,13 +32,19 @@ class RealNoise(Noise):
 
     Parameters
     ----------
-    noise : Tensor (row, time), or path or paths of WFDB records
-        A tensor is taken as it is, at the rate of the strips; records are resampled to ``fs``.
+    noise : Tensor (row, time), or path or paths of WFDB records or a folder of such
+        A tensor is taken as it is, at the rate of the strips; records are resampled to ``fs``. See `read_noise`.
     fs : float
         [Hz]
     snr : (float, float)
         Range of the ratio of the variances over the leads present [dB]; with ``per_lead`` each
         lead has this ratio.
+    part : {"all", "first", "second"}
+        Half of each recording that is used: with "first", an evaluation with noise of the second half (see
+        `ssl_ecg.evaluate.perturbations.Noise`) tests with noise that was never seen.
+    band : (float, float), optional
+        Pass band of the archive [Hz], by which records are filtered too. Otherwise most of an electrode's wander lies
+        below what a recording still holds.
     leads, per_lead, p, strength
         See `Noise`; ``strength`` multiplies the noise, so that 0.5 raises the ratio by 6 dB.
 
@@ -64,6 +71,8 @@ class RealNoise(Noise):
         *,
         fs: float,
         snr: tuple[float, float] = (6.0, 24.0),
+        part: Part = "all",
+        band: tuple[float, float] | None = None,
         leads: Sequence[str] = STANDARD_LEADS,
         per_lead: bool = False,
         p: float = 1.0,
@@ -73,7 +82,7 @@ class RealNoise(Noise):
         if not snr[0] <= snr[1]:
             raise RecipeError("snr", f"range {snr} dB", "give the smaller value first")
         self.fs, self.snr = fs, (snr[0], snr[1])
-        self.register_buffer("bank", read_noise(noise, fs), persistent=False)
+        self.register_buffer("bank", read_noise(noise, fs, part=part, band=band), persistent=False)
 
     def _change(self, x: Tensor, lead_mask: Tensor | None, generator: torch.Generator | None, reuse: bool) -> Tensor:
         batch, leads, n_samples = x.shape

@@ -11,7 +11,7 @@ from ssl_ecg.commands.arguments import command, positive, quiet
 
 def add_predict(commands: Any) -> None:
     """Add `predict`."""
-    parser = command(commands, "predict", predict_recordings, "Say what a fine-tuned classifier makes of recordings.")
+    parser = command(commands, "predict", predict_recordings, "Say what a fine-tuned model makes of recordings.")
     parser.add_argument("source", help="archive, folder of recordings, corpus:FOLDER, or one recording")
     parser.add_argument(
         "--checkpoint", action="append", required=True, metavar="RUN",
@@ -49,5 +49,10 @@ def predict_recordings(options: argparse.Namespace) -> None:
     answered = table["reason"].isna()
     for name in (column for column in table.columns if column.startswith("decision_")):
         print(f"{name.removeprefix('decision_'):>10}: {int(table[name].sum())} of {int(answered.sum())} recordings")
+    for name in (column for column in table.columns if column.startswith("value_")):
+        low, middle, high = table[name].quantile([0.25, 0.5, 0.75])
+        print(f"{name.removeprefix('value_'):>10}: median {middle:.4g}, half of the recordings {low:.4g} to {high:.4g}")
+    if "note" in table:
+        print(f"{int(table['note'].notna().sum())} answered by the network alone")
     print(f"{int(table['unlike_training'].sum())} unlike the training data, {int((~answered).sum())} without an answer")
     print(f"{options.out}")

@@ -24,12 +24,14 @@ def add_pretrain(commands: Any) -> None:
 
 def add_finetune(commands: Any) -> None:
     """Add `finetune`."""
-    parser = command(commands, "finetune", finetune_classifier, "Train a classifier, from a checkpoint or not.")
-    parser.add_argument("recipe", help="finetune/default, finetune/scratch or a YAML file")
+    parser = command(commands, "finetune", finetune_classifier, "Train a classifier or a regression.")
+    parser.add_argument("recipe", help="finetune/default, finetune/scratch, finetune/regression or a YAML file")
     parser.add_argument("--data", type=Path, required=True, metavar="ARCHIVE")
     parser.add_argument("--out", type=Path, required=True, metavar="RUN")
     parser.add_argument("--checkpoint", metavar="C", help="run folder, checkpoint folder or released name")
-    parser.add_argument("--task", default="superclass", help="such as superclass or cpsc9 (default %(default)s)")
+    parser.add_argument(
+        "--task", default="superclass", help="such as superclass, age or a .csv file (default %(default)s)"
+    )
     parser.add_argument("--train-folds", type=folds, metavar="1-8")
     parser.add_argument("--val-folds", type=folds, metavar="9")
     parser.add_argument("--test-folds", type=folds, metavar="10")
@@ -41,6 +43,10 @@ def add_finetune(commands: Any) -> None:
     parser.add_argument(
         "--test-leads", action="append", default=[], metavar="I,II", help="test with these leads only, too; repeatable"
     )
+    parser.add_argument(
+        "--forest", action="store_true", help="a random forest on expert features answers beside the network"
+    )
+    parser.add_argument("--devices", type=positive, default=1, help="processes on this host, each with a GPU if there")
     overrides(parser, "such as train.lr=1e-3")
     quiet(parser)
 
@@ -67,14 +73,19 @@ def finetune_classifier(options: argparse.Namespace) -> None:
     """Fine-tune from a recipe and print the macro figures."""
     from ssl_ecg.finetuning import finetune
     from ssl_ecg.finetuning_seeds import finetune_seeds
+    from ssl_ecg.train.launch import find_place
 
     names = ("checkpoint", "task", "train_folds", "val_folds", "test_folds", "labels", "draw", "overrides")
-    given = {name: getattr(options, name) for name in (*names, "test_leads")}
+    given = {name: getattr(options, name) for name in (*names, "test_leads", "devices")}
+    if options.forest:
+        given["overrides"] = ["forest=true", *options.overrides]
     place = (options.recipe, options.data, options.out)
     if options.seeds is None:
         run = finetune(*place, progress=not options.quiet, **given)
     else:
         run = finetune_seeds(*place, options.seeds, progress=not options.quiet, **given)
+    if find_place().rank:
+        return
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     for leads, found in {"": metrics, **metrics["reduced_leads"]}.items():
         for part in (name for name in ("validation", "test") if name in found):
@@ -89,14 +100,13 @@ def _figures(found: dict[str, Any]) -> str:
         value = values[name]
         return "-" if value is None else f"{value:.3f}"
 
-    def both(values: dict[str, float | None]) -> str:
-        return f"macro AUROC {written(values, 'auroc')}, F1 {written(values, 'f1')}"
-
+    macro = found["ensemble"]["macro"] if "ensemble" in found else found["macro"]
+    names = {"AUROC": "auroc", "F1": "f1"} if "auroc" in macro else {"R2": "r2", "error": "mean_absolute_error"}
+    every = ", ".join(f"{title} {written(macro, name)}" for title, name in names.items())
+    every = f"{'macro' if 'auroc' in macro else 'mean'} {every}"
     if "ensemble" not in found:
-        return f"{both(found['macro'])} ({found['records']} records)"
+        return f"{every} ({found['records']} records)"
     one = ", ".join(
-        f"{title} {written(found['mean'], name)} ({written(found['spread'], name)})"
-        for title, name in (("AUROC", "auroc"), ("F1", "f1"))
+        f"{title} {written(found['mean'], name)} ({written(found['spread'], name)})" for title, name in names.items()
     )
-    ensemble = found["ensemble"]
-    return f"ensemble {both(ensemble['macro'])} ({ensemble['records']} records); one run {one}"
+    return f"ensemble {every} ({found['ensemble']['records']} records); one run {one}"

@@ -115,7 +115,9 @@ def screening(
 def _scores(
     detector: str, z: NDArray[np.float32], reference: NDArray[np.int64], test: NDArray[np.int64], seed: int
 ) -> NDArray[np.float64]:
-    return DETECTORS[detector]().set_params(seed=seed).fit(z[reference]).anomaly_score(z[test])
+    fitted = DETECTORS[detector]()
+    fitted.set_params(seed=seed)
+    return fitted.fit(z[reference]).anomaly_score(z[test])
 
 
 class _Judge:

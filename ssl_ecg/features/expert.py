@@ -12,7 +12,7 @@ from tqdm import tqdm
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.data.engine import PROCESSES, open_engine
 from ssl_ecg.embeddings import Embeddings
-from ssl_ecg.errors import ArchiveError, SignalError
+from ssl_ecg.errors import ArchiveError, SignalError, SSLECGError
 from ssl_ecg.features.beats import AMPLITUDES, INTERVALS, beat_features
 from ssl_ecg.features.qrs import r_peaks
 from ssl_ecg.features.qrs_energy import silent
@@ -128,11 +128,17 @@ def expert_embeddings(archive: Archive, *, impute: bool = True, workers: int = 1
 
 
 def expert_vectors(
-    archive: Archive, rows: NDArray[np.integer], *, workers: int = 1, progress: bool = False
+    archive: Archive,
+    rows: NDArray[np.integer],
+    *,
+    leads: Sequence[str] | None = None,
+    workers: int = 1,
+    progress: bool = False,
 ) -> NDArray[np.float32]:
     """Compute the expert features of some records of an archive; float32 (row, feature), NaN where unknown.
 
-    Parameters and errors are those of `expert_embeddings`.
+    With `leads`, the others count as absent. A record of which nothing can be computed is unknown throughout. Other
+    parameters and errors are those of `expert_embeddings`.
     """
     if workers < 1:
         raise ArchiveError("workers", f"is {workers}", "give at least 1")
@@ -140,7 +146,7 @@ def expert_vectors(
     parts = np.split(rows, np.arange(_PART, len(rows), _PART))
     done = 0
     with tqdm(total=len(rows), unit="record", desc="features", disable=not progress) as bar:
-        for part, values in zip(parts, _computed(archive, parts, workers), strict=True):
+        for part, values in zip(parts, _computed(archive, parts, leads, workers), strict=True):
             vectors[done : done + len(part)] = values
             done += len(part)
             bar.update(len(part))
@@ -158,19 +164,30 @@ def fill_unknown(vectors: NDArray[np.floating], instead: NDArray[np.floating]) -
     return np.where(np.isfinite(vectors), vectors, instead).astype(np.float32)
 
 
-def _computed(archive: Archive, parts: list[NDArray[np.integer]], workers: int) -> Iterator[NDArray[np.float32]]:
+def _computed(
+    archive: Archive, parts: list[NDArray[np.integer]], leads: Sequence[str] | None, workers: int
+) -> Iterator[NDArray[np.float32]]:
     if workers == 1:
-        yield from (_of_part(archive, part) for part in parts)
+        yield from (_of_part((archive, leads), part) for part in parts)
         return
     with open_engine(PROCESSES, workers) as engine:
-        yield from engine.map(_of_part, archive, parts)
+        yield from engine.map(_of_part, (archive, leads), parts)
 
 
-def _of_part(archive: Archive, rows: NDArray[np.integer]) -> NDArray[np.float32]:
+def _of_part(of: tuple[Archive, Sequence[str] | None], rows: NDArray[np.integer]) -> NDArray[np.float32]:
+    archive, leads = of
+    absent = np.array([leads is not None and lead not in leads for lead in archive.leads])
     out = np.full((len(rows), len(feature_names(archive.leads))), np.nan, np.float32)
     for values, row in zip(out, rows, strict=True):
-        if archive.n_samples[row] >= SHORTEST * archive.fs:
-            values[:] = expert_features(archive.read(row), archive.fs, archive.leads)[1]
+        if archive.n_samples[row] < SHORTEST * archive.fs:
+            continue
+        signal = np.where(absent[:, None], np.float32(0), archive.read(row))
+        try:
+            values[:] = expert_features(signal, archive.fs, archive.leads)[1]
+        except SSLECGError:
+            raise
+        except (ValueError, ArithmeticError, IndexError):  # one record does not end the others
+            continue
     return out
 
 

@@ -88,7 +88,7 @@ def _describe(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _wavelet_bands(signal: NDArray[np.floating]) -> list[NDArray[np.floating]]:
     """Give the coefficients of the approximation and the details, from low to high frequencies."""
-    pywt = _pywavelets()
+    pywt = pywavelets()
     approximation, details = np.asarray(signal, np.float64), []
     for _ in range(LEVEL):
         approximation, detail = pywt.dwt(approximation, WAVELET, mode="symmetric", axis=-1)
@@ -96,7 +96,14 @@ def _wavelet_bands(signal: NDArray[np.floating]) -> list[NDArray[np.floating]]:
     return [approximation, *reversed(details)]
 
 
-def _pywavelets() -> Any:
+def pywavelets() -> Any:
+    """Give the package PyWavelets.
+
+    Raises
+    ------
+    SignalError
+        If it is not installed.
+    """
     try:
         import pywt
     except ImportError as error:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["multilabel", "multiclass", "continuous"]
 Key = tuple[str | None, str]
+MANY, FEW = 20, 5
+"""A column of more different numbers holds measurements, not classes: whole ones, and with fractions."""
 
 
 class UnknownRecordWarning(UserWarning):
@@ -141,7 +143,9 @@ def table_task(
         "multilabel": columns are classes and hold 1, 0, or nothing where unknown. "multiclass": one column
         holds the name of the class, or nothing; classes are in the order of their names. "continuous":
         columns hold numbers such as ages, or nothing. Unless given it is multi-label if all cells are 1, 0
-        or empty, and multi-class if there is one column and it holds text; other tables need to be told.
+        or empty, multi-class if there is one column and it holds text, and continuous if every column holds
+        numbers that can be no list of classes: more than twenty different ones, or more than five with
+        fractions. Other tables need to be told.
     id_column : str, optional
         ``record_id`` unless given, or the first column if there is none of that name.
     columns : sequence of str, optional
@@ -223,8 +227,19 @@ def _guess(cells: dict[str, list[str]], where: str) -> Kind:
         return "multilabel"
     if len(cells) == 1 and all(is_text(cell) for column in cells.values() for cell in column):
         return "multiclass"
+    if all(_is_measured(column) for column in cells.values()):
+        return "continuous"
     problem = f"holds more than 0, 1 and nothing in {', '.join(list(cells)[:5])}"
     raise LabelError(where, problem, "say with table_task(kind=...) what it is, and which columns count")
+
+
+def _is_measured(cells: list[str]) -> bool:
+    """Say whether a column holds numbers that can be no list of classes."""
+    numbers = [number_in(cell) for cell in cells]
+    if any(value is None for value in numbers):
+        return False
+    different = {value for value in numbers if value is not None and not np.isnan(value)}
+    return len(different) > MANY or (len(different) > FEW and not all(value.is_integer() for value in different))
 
 
 def _one_hot(cells: dict[str, list[str]], where: str) -> tuple[tuple[str, ...], NDArray[np.float32]]:

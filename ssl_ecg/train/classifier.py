@@ -20,6 +20,7 @@ from ssl_ecg.files import write_json
 from ssl_ecg.train.checkpoint import load_encoder
 from ssl_ecg.train.heads import Head
 from ssl_ecg.train.losses import BCE
+from ssl_ecg.train.losses_values import MSE
 from ssl_ecg.train.supervised import Supervised
 from ssl_ecg.train.supervised_data import read_metadata
 
@@ -84,20 +85,40 @@ def load_classifier(run: str | Path, archive: Archive | None = None) -> tuple[Su
         If it is missing, damaged, of a later version, or does not fit the archive.
     """
     run = Path(run)
-    encoder, folder = load_encoder(run), run / "head"
+    encoder, folder, card = load_encoder(run), run / "head", read_head_card(run)
     try:
-        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        if card["format"] > FORMAT:
-            raise CheckpointError(str(folder), f"has format {card['format']}", "upgrade ssl_ecg")
         head = Head(encoder.dim, len(card["classes"]), **card["head"])  # type: ignore[arg-type]
         head.load_state_dict(load_file(folder / WEIGHTS))
-    except CheckpointError:
-        raise
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        problem = f"holds no head, or a damaged one ({str(error).splitlines()[0][:200]})"
-        raise CheckpointError(str(folder), problem, "give the run folder of a finished fine-tuning") from None
+        raise _no_head(folder, error) from None
     metadata = None
     if archive is not None:
         encoder.preprocessing.check_archive(archive)  # type: ignore[union-attr, operator]
         metadata = torch.from_numpy(read_metadata(archive))
-    return Supervised(encoder, head, BCE(), metadata=metadata).eval(), card
+    criterion = MSE() if card.get("kind") == "continuous" else BCE()
+    return Supervised(encoder, head, criterion, metadata=metadata).eval(), card
+
+
+def read_head_card(run: str | Path) -> dict[str, Any]:
+    """Read what stands beside a head.
+
+    Raises
+    ------
+    CheckpointError
+        If it is missing, damaged or of a later version.
+    """
+    folder = Path(run) / "head"
+    try:
+        card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        later = card["format"] > FORMAT
+        card["classes"] = [str(name) for name in card["classes"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _no_head(folder, error) from None
+    if later:
+        raise CheckpointError(str(folder), f"has format {card['format']}", "upgrade ssl_ecg")
+    return card
+
+
+def _no_head(folder: Path, error: Exception) -> CheckpointError:
+    problem = f"holds no head, or a damaged one ({(str(error).splitlines() or [''])[0][:200]})"
+    return CheckpointError(str(folder), problem, "give the run folder of a finished fine-tuning")

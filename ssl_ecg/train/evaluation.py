@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ from torch import Tensor
 
 from ssl_ecg.data.strips import Strips
 from ssl_ecg.evaluate.metrics import UndefinedClassWarning, auroc, average_precision, f1, macro, precision, recall
+from ssl_ecg.evaluate.regression import r2
 from ssl_ecg.linear_probe import LinearProbe
 from ssl_ecg.methods.base import Batch
+from ssl_ecg.ridge_probe import RidgeProbe
 from ssl_ecg.train.supervised import Supervised
 from ssl_ecg.train.supervised_data import LabelledData
 
@@ -24,7 +27,7 @@ _BATCH = 128
 
 
 def predict_proba(model: Supervised, windows: Strips) -> FloatArray:
-    """Give probabilities of records (record, class), averaged over each record's windows.
+    """Give probabilities, or numbers, of records (record, class), averaged over each record's windows.
 
     Parameters
     ----------
@@ -33,7 +36,7 @@ def predict_proba(model: Supervised, windows: Strips) -> FloatArray:
     windows : Strips
         With the crop "grid"; records come out in the order in which they stand there.
     """
-    return _averaged(model, windows, lambda batch: torch.sigmoid(model.embed(batch)[1].double()))
+    return _averaged(model, windows, lambda batch: model.criterion.answers(model.embed(batch)[1]))
 
 
 def predict_with_embeddings(model: Supervised, windows: Strips) -> tuple[FloatArray, FloatArray]:
@@ -41,7 +44,7 @@ def predict_with_embeddings(model: Supervised, windows: Strips) -> tuple[FloatAr
 
     def both(batch: Batch) -> Tensor:
         z, logits = model.embed(batch)
-        return torch.cat([torch.sigmoid(logits.double()), z.double()], dim=1)
+        return torch.cat([model.criterion.answers(logits), z.double()], dim=1)
 
     values, n_classes = _averaged(model, windows, both), model.head.last.out_features
     return values[:, :n_classes], values[:, n_classes:]
@@ -75,13 +78,39 @@ def validation_auroc(model: Supervised, windows: Strips, truth: NDArray[np.float
     return macro(auroc(truth, proba)).value if np.isfinite(proba).all() else float("nan")
 
 
-def fit_probe(model: Supervised, data: LabelledData, val: NDArray[np.int64]) -> LinearProbe:
-    """Fit a linear probe on the encoder as it is; its strength is the best on validation records."""
+@dataclass
+class Validation:
+    """What is asked of a model now and then: how good it is on validation records; it can go to other processes.
+
+    Parameters
+    ----------
+    windows : Strips
+    truth : array (record, target)
+    figure : {"auroc", "r2"}
+        Macro AUROC of classes, or mean R2 of numbers.
+    """
+
+    windows: Strips
+    truth: NDArray[np.floating]
+    figure: str = "auroc"
+
+    def __call__(self, model: Supervised) -> float:
+        """Give the figure; NaN where the model gives no numbers."""
+        if self.figure == "auroc":
+            return validation_auroc(model, self.windows, self.truth)
+        values = predict_proba(model, self.windows)
+        found = r2(self.truth, values) if np.isfinite(values).all() else np.full(1, np.nan)
+        return float(found[np.isfinite(found)].mean()) if np.isfinite(found).any() else float("nan")
+
+
+def fit_probe(model: Supervised, data: LabelledData, val: NDArray[np.int64]) -> LinearProbe | RidgeProbe:
+    """Fit a linear probe on the encoder as it is, of classes or of numbers; its strength is the best on validation."""
     train = np.unique(data.train.record_rows)
     z, z_val = (embed_windows(model, data.windows(rows)) for rows in (train, val))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedClassWarning)  # a rare class says nothing here
-        return LinearProbe().fit(z, data.targets[train], z_val, data.targets[val])
+        probe = RidgeProbe() if model.criterion.continuous else LinearProbe()
+        return probe.fit(z, data.targets[train], z_val, data.targets[val])
 
 
 def judge(

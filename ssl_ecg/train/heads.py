@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ssl_ecg.errors import RecipeError
 from ssl_ecg.linear_probe import LinearProbe
+from ssl_ecg.ridge_probe import RidgeProbe
 
 N_METADATA = 4
 """Features that `metadata_features` makes."""
@@ -98,7 +99,7 @@ class Head(nn.Module):
         self.scale.copy_(torch.from_numpy(np.where(deviation > 1e-6, deviation, 1.0)))
 
     @torch.no_grad()
-    def start_from(self, probe: LinearProbe) -> None:
+    def start_from(self, probe: LinearProbe | RidgeProbe) -> None:
         """Take over a fitted linear probe: a linear head then says what the probe says."""
         self.mean.copy_(torch.from_numpy(probe.mean_))
         self.scale.copy_(torch.from_numpy(probe.scale_))

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from ssl_ecg.errors import RecipeError
 from ssl_ecg.train.losses_base import SupervisedLoss
 from ssl_ecg.train.losses_challenge import ChallengeScore
+from ssl_ecg.train.losses_values import MSE, Huber
 
 _TINY = 1e-12
 """Floor of an error under a power: below 1 the power has no derivative at 0."""
@@ -179,5 +180,7 @@ LOSSES: dict[str, type[SupervisedLoss]] = {
     "focal": Focal,
     "asymmetric": Asymmetric,
     "challenge": ChallengeScore,
+    "mse": MSE,
+    "huber": Huber,
 }
-"""The losses by name."""
+"""The losses by name; the last two are for continuous targets."""

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ssl_ecg.errors import LabelError, RecipeError
+from ssl_ecg.processes import sum_of_all, world_size
 from ssl_ecg.tasks.cinc2021 import challenge_weights
 from ssl_ecg.train.losses_base import Logits, Mask, SupervisedLoss
 
@@ -87,8 +88,9 @@ class ChallengeScore(SupervisedLoss):
         value = super().forward(logits, target, mask)
         if not self.score:
             return value
-        known = mask.any(dim=1).sum().clamp(min=1)
-        return value - self.score * soft_challenge_score(logits.float().sigmoid(), target, mask, self.weights) / known
+        known = sum_of_all(mask.any(dim=1).sum()).clamp(min=1)
+        gained = soft_challenge_score(logits.float().sigmoid(), target, mask, self.weights) * world_size()
+        return value - self.score * gained / known
 
     def _each(self, logits: Tensor, target: Tensor) -> Tensor:
         p = torch.sigmoid(logits)

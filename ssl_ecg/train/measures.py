@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.features.expert import expert_vectors
+from ssl_ecg.features.kept import kept_vectors
 
 FARTHEST = 4.0
 """Values are cut off at so many standard deviations."""
@@ -16,7 +19,13 @@ _KNOWN = 0.3
 
 
 def measure_targets(
-    archive: Archive, rows: Int64[np.ndarray, " item"], *, workers: int = 1, progress: bool = False
+    archive: Archive,
+    rows: Int64[np.ndarray, " item"],
+    *,
+    folder: str | Path | None = None,
+    compute: bool = True,
+    workers: int = 1,
+    progress: bool = False,
 ) -> Float32[np.ndarray, "record feature"]:
     """Measure the records that are trained on.
 
@@ -28,6 +37,10 @@ def measure_targets(
     archive : Archive
     rows : int64 array (item,)
         The records that are trained on.
+    folder : path, optional
+        Where the features are kept, and found when a run goes on; see `kept_vectors`.
+    compute : bool
+        Of several processes one computes, and the others wait for what it keeps.
     workers : int
         Processes.
     progress : bool
@@ -44,7 +57,10 @@ def measure_targets(
         If PyWavelets is not installed.
     """
     chosen = np.unique(rows)
-    values = expert_vectors(archive, chosen, workers=workers, progress=progress)
+    if folder is None:
+        values = expert_vectors(archive, chosen, workers=workers, progress=progress)
+    else:
+        values = kept_vectors(archive, chosen, folder, compute=compute, workers=workers, progress=progress)
     targets = np.full((len(archive), values.shape[1]), np.nan, np.float32)
     targets[chosen] = robust_scores(values)
     return targets

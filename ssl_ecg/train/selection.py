@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool
@@ -10,9 +12,12 @@ from jaxtyping import Bool
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.data.strips import Partner, Strips
 from ssl_ecg.errors import ArchiveError, RecipeError
+from ssl_ecg.features.statistics import pywavelets
 from ssl_ecg.preprocessing import Scale
 from ssl_ecg.train.labelled import check_folds_named, repeated, training_targets
 from ssl_ecg.train.measures import measure_targets
+
+Measuring = Literal["now", "wait", "later"]
 
 
 def open_strips(
@@ -32,6 +37,8 @@ def open_strips(
     measures: bool = False,
     measure_workers: int = 1,
     progress: bool = False,
+    measuring: Measuring = "now",
+    folder: str | Path | None = None,
 ) -> Strips:
     """Open the strips for pretraining.
 
@@ -64,13 +71,17 @@ def open_strips(
         Repeat labelled records until they are this share of the strips.
     measures : bool
         Give the expert features of each record with the strips (see `expert_features`), for methods that learn
-        from them; needs PyWavelets. They are computed anew whenever a run begins or goes on, in some ten milliseconds
-        a record.
+        from them; needs PyWavelets. They are computed once for a run, in some ten milliseconds a record.
     measure_workers : int
         Processes that compute them; a script that asks for more than one must guard what it does with
         ``if __name__ == "__main__":``.
     progress : bool
         Of the measurements.
+    measuring : {"now", "wait", "later"}
+        Compute them; wait for another process that does and keeps them in `folder`; or leave them out for now, so
+        that a run can be checked first.
+    folder : path, optional
+        Where they are kept, and found when a run goes on.
 
     Raises
     ------
@@ -94,7 +105,11 @@ def open_strips(
     if measures and task is not None:
         raise RecipeError("data.measures", "stands beside data.task", "take one of them out")
     if measures:
-        targets = measure_targets(archive, rows, workers=measure_workers, progress=progress)
+        pywavelets()  # is it there?
+    if measures and measuring != "later":
+        targets = measure_targets(
+            archive, rows, folder=folder, compute=measuring == "now", workers=measure_workers, progress=progress
+        )
     if task is not None:
         check_folds_named(archive, folds)
         targets = training_targets(archive, rows, task, labels=labels, seed=labels_seed)

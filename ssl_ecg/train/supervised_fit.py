@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from torch import Tensor
 
 from ssl_ecg.data.strips import Strips
 from ssl_ecg.files import make_folder
+from ssl_ecg.train.launch import check_devices, find_place, launch
+from ssl_ecg.train.order import make_order
 from ssl_ecg.train.precision import Precision
 from ssl_ecg.train.state import load_state, of_another_model
 from ssl_ecg.train.supervised import Mode, Norms, Supervised
@@ -29,7 +32,7 @@ class Outcome:
     ----------
     best_step : int
         The step whose weights were kept; 0: those at the start.
-    start_auroc, best_auroc : float
+    start, best : float
         On validation.
     blend : float
         Share of the trained weights in those that were kept; the rest are the weights at the start.
@@ -37,14 +40,23 @@ class Outcome:
         Steps done in all.
     seconds : float
         Time spent in training and validation.
+    figure : str
+        What was measured on validation.
     """
 
     best_step: int
-    start_auroc: float
-    best_auroc: float
+    start: float
+    best: float
     blend: float
     steps: int
     seconds: float
+    figure: str = "auroc"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain values, the figures under their name."""
+        found = {f"start_{self.figure}": self.start, f"best_{self.figure}": self.best}
+        steps = {"blend": self.blend, "steps": self.steps, "seconds": self.seconds}
+        return {"best_step": self.best_step, **found, **steps}
 
 
 def fit_supervised(
@@ -77,6 +89,8 @@ def fit_supervised(
     seed: int = 0,
     workers: int = 0,
     progress: bool = True,
+    figure: str = "auroc",
+    devices: int = 1,
 ) -> Outcome:
     """Train on labels, and keep the weights that were best on validation; go on from the folder's last state.
 
@@ -89,11 +103,11 @@ def fit_supervised(
     out : path
         Run folder: `log.csv` and `last.ckpt` are written there.
     validate : callable
-        Model -> macro AUROC on validation.
+        Model -> figure on validation, larger is better.
     steps : int
         Batches in all; small sets are passed over as often as it takes.
     batch_size : int
-        At most as many as there are strips.
+        Over all processes; at most as many as there are strips.
     lr : float
         Peak learning rate of AdamW, for the head.
     encoder_lr : float
@@ -134,11 +148,15 @@ def fit_supervised(
     workers : int
         Loader processes.
     progress : bool
+    figure : str
+        Name of what `validate` gives, in the log.
+    devices : int
+        Processes to start on this host, each with an equal part of every batch; see `ssl_ecg.train.fit.fit`.
 
     Raises
     ------
     RecipeError
-        If a parameter is out of range.
+        If a parameter is out of range, or the batch cannot be shared out evenly.
     CheckpointError
         If the saved state is damaged or belongs to another model, or the folder cannot be written.
     TrainingError
@@ -149,69 +167,59 @@ def fit_supervised(
     Kumar et al. 2022, arXiv 2202.10054 ("linear_then_full"); Wortsman et al. 2022, arXiv 2109.01903 (`blend`);
     Polyak and Juditsky 1992, doi 10.1137/0330046 (`ema`).
     """
+    world = _world(devices)
+    batch_size = _batch(batch_size, len(strips), world)
     plan = Plan(
-        steps=steps, batch_size=min(batch_size, len(strips)), lr=lr, encoder_lr=encoder_lr, layer_decay=layer_decay,
+        steps=steps, batch_size=batch_size, lr=lr, encoder_lr=encoder_lr, layer_decay=layer_decay,
         weight_decay=weight_decay, schedule=schedule, warmup=warmup, linear_share=linear_share, clip=clip, mode=mode,
         norms=norms, ema=ema, patience=patience, plateau_patience=plateau_patience, plateau_factor=plateau_factor,
         stages=stages, validate_every=validate_every, checkpoint_every=checkpoint_every, precision=precision, seed=seed,
         workers=workers,
     )  # fmt: skip
+    make_order(strips, "strips", batch_size=plan.batch_size, seed=seed, rank=0, world=world)  # can they be shared out?
     out = Path(out)
     make_folder(out)
-    start, start_auroc = model.weights(), validate(model)
+    start, start_value = model.weights(), validate(model)
     state = out / STATE
     watch = _saved_watch(state) if state.is_file() else {}
     if not watch.get("finished"):
-        _train(model, strips, out, plan, validate, resume=bool(watch), progress=progress)
+        arguments = (model, strips, state, plan, validate, bool(watch), progress, figure)
+        if devices > 1 and find_place().world == 1:
+            launch(_train, arguments, devices)
+        else:
+            _train(*arguments)
         watch = _saved_watch(state)
     try:
-        kept, auroc, share = watch["best_weights"], float(watch["best"]), 1.0
+        kept, value, share = watch["best_weights"], float(watch["best"]), 1.0
         model.set_weights(kept)
         if blend and watch["best_step"]:
-            kept, auroc, share = _blend(model, start, kept, auroc, validate)
+            kept, value, share = _blend(model, start, kept, value, validate)
         model.set_weights(kept)
     except RuntimeError:
         raise of_another_model(state) from None
     model.frozen = model.fixed_norms = False
     model.eval()
-    return Outcome(int(watch["best_step"]), start_auroc, auroc, share, int(watch["step"]), float(watch["seconds"]))
+    steps, seconds = int(watch["step"]), float(watch["seconds"])
+    return Outcome(int(watch["best_step"]), start_value, value, share, steps, seconds, figure)
 
 
-def _train(
-    model: Supervised,
-    strips: Strips,
-    out: Path,
-    plan: Plan,
-    validate: Callable[[Supervised], float],
-    *,
-    resume: bool,
-    progress: bool,
-) -> None:
-    """Run Lightning to the end of the run."""
-    from torch.utils.data import DataLoader
+def _world(devices: int) -> int:
+    """Give the number of processes, those that others have started too."""
+    place = find_place()
+    check_devices(devices, place)
+    return max(devices, place.world)
 
-    from ssl_ecg.train.callbacks import StateSaver
-    from ssl_ecg.train.stream import BatchStream
-    from ssl_ecg.train.supervised_module import SupervisedModule, Watch
-    from ssl_ecg.train.trainer import make_trainer
 
-    state = out / STATE
-    begin = int(load_state(state)["global_step"]) if resume else 0
-    saver = StateSaver(state, every=plan.checkpoint_every)
-    callbacks = [Watch(out / "log.csv", validate, plan, saver), saver]
-    trainer = make_trainer(
-        out, callbacks, steps=plan.steps, precision=plan.precision, clip=plan.clip, progress=progress
-    )
-    stream = BatchStream(strips, batch_size=plan.batch_size, seed=plan.seed, steps=plan.steps, start=begin)
-    loader = DataLoader(stream, batch_size=None, num_workers=plan.workers)
-    try:
-        trainer.fit(SupervisedModule(model, plan), loader, ckpt_path=state if resume else None, weights_only=True)
-    except SystemExit:
-        raise KeyboardInterrupt from None  # what Lightning makes of Ctrl-C
-    except RuntimeError as error:
-        if "state_dict" in str(error):
-            raise of_another_model(state) from None
-        raise
+def _batch(wanted: int, there: int, world: int) -> int:
+    """Give the size of a batch: where there are fewer strips, as many of them as can be shared out evenly."""
+    return wanted if wanted <= there else max(there - there % world, 1)
+
+
+def _train(model: Supervised, *arguments: Any) -> None:
+    """Train a copy, as what is sent to another process shares its memory with the sender."""
+    from ssl_ecg.train.supervised_run import run_supervised
+
+    run_supervised(copy.deepcopy(model), *arguments)
 
 
 def _saved_watch(state: Path) -> dict[str, Any]:
@@ -233,10 +241,10 @@ def _blend(
     model: Supervised,
     start: dict[str, Tensor],
     best: dict[str, Tensor],
-    auroc: float,
+    best_value: float,
     validate: Callable[[Supervised], float],
 ) -> tuple[dict[str, Tensor], float, float]:
-    """Try weights between the start and the best; give those that validation prefers, its AUROC, and the share."""
+    """Try weights between the start and the best; give those that validation prefers, its figure, and the share."""
     kept, share = best, 1.0
     for candidate in _BLENDS:
         mixed = {
@@ -245,6 +253,6 @@ def _blend(
         }
         model.set_weights(mixed)
         value = validate(model)
-        if value > auroc:
-            kept, auroc, share = mixed, value, candidate
-    return kept, auroc, share
+        if value > best_value:
+            kept, best_value, share = mixed, value, candidate
+    return kept, best_value, share

@@ -20,7 +20,16 @@ from ssl_ecg.train.stream import step_seed
 from ssl_ecg.train.supervised import Supervised, parameter_groups
 from ssl_ecg.train.supervised_plan import Plan
 
-COLUMNS = ("step", "loss", "lr", "val_auroc", "best_auroc", "seconds")
+
+def log_columns(figure: str) -> tuple[str, ...]:
+    """Name the columns of `log.csv`.
+
+    Examples
+    --------
+    >>> log_columns("auroc")
+    ('step', 'loss', 'lr', 'val_auroc', 'best_auroc', 'seconds')
+    """
+    return ("step", "loss", "lr", f"val_{figure}", f"best_{figure}", "seconds")
 
 
 class SupervisedModule(pl.LightningModule):
@@ -133,19 +142,32 @@ def _state(model: Supervised) -> list[Tensor]:
 class Watch(pl.Callback):
     """Validates every now and then: keeps the best weights, lowers the rate, stops the run, writes `log.csv`.
 
+    Of several processes the first validates and tells the others, so that all keep, lower and stop alike.
+
     Parameters
     ----------
     path : Path
         The log.
     validate : callable
-        Model -> macro AUROC on validation.
+        Model -> figure on validation, larger is better.
     plan : Plan
     saver : StateSaver
         Saves the state when the run is stopped before its time.
+    figure : str
+        Its name in the log.
     """
 
-    def __init__(self, path: Path, validate: Callable[[Supervised], float], plan: Plan, saver: StateSaver) -> None:
+    def __init__(
+        self,
+        path: Path,
+        validate: Callable[[Supervised], float],
+        plan: Plan,
+        saver: StateSaver,
+        *,
+        figure: str = "auroc",
+    ) -> None:
         self.path = path
+        self.figure = figure
         self.validate = validate
         self.plan = plan
         self.saver = saver
@@ -181,7 +203,8 @@ class Watch(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the log at the step at which the run goes on; validate the start of a new run."""
         self._begun = time.perf_counter()
-        reopen_log(self.path, COLUMNS, trainer.global_step)
+        if trainer.is_global_zero:
+            reopen_log(self.path, log_columns(self.figure), trainer.global_step)
         if trainer.global_step == 0:
             self._look(trainer, pl_module)
 
@@ -197,7 +220,8 @@ class Watch(pl.Callback):
 
     def _look(self, trainer: pl.Trainer, module: Any) -> None:
         step, plan = trainer.global_step, self.plan
-        value = self.validate(module.judged)
+        first = self.validate(module.judged) if trainer.is_global_zero else 0.0
+        value = float(trainer.strategy.broadcast(first))
         if value > self.best or not self.best_weights:
             better = value if math.isfinite(value) else -math.inf
             self.best, self.best_step, self.best_weights = better, step, module.judged.weights()
@@ -214,16 +238,20 @@ class Watch(pl.Callback):
             self.saver.save(trainer)
 
     def _write(self, step: int, value: float, trainer: pl.Trainer) -> None:
+        loss = float("nan")
+        if self._losses:
+            loss = float(trainer.strategy.reduce(torch.stack(self._losses).mean(), reduce_op="mean"))
         row = {
             "step": step,
-            "loss": f"{float(torch.stack(self._losses).mean()):.6g}" if self._losses else "",
+            "loss": f"{loss:.6g}" if self._losses else "",
             "lr": f"{trainer.optimizers[0].param_groups[0]['lr']:.6g}",
-            "val_auroc": f"{value:.6g}",
-            "best_auroc": f"{self.best:.6g}",
+            f"val_{self.figure}": f"{value:.6g}",
+            f"best_{self.figure}": f"{self.best:.6g}",
             "seconds": f"{self._seconds():.2f}",
         }
         self._losses = []
-        add_row(self.path, COLUMNS, row)
+        if trainer.is_global_zero:
+            add_row(self.path, log_columns(self.figure), row)
 
     def _seconds(self) -> float:
         """Give the time spent in training, over all its parts [s]."""

@@ -19,7 +19,7 @@ Rows = dict[str, NDArray[np.int64]]
 
 def choose_rows(
     index: pd.DataFrame,
-    targets: NDArray[np.float32],
+    targets: NDArray[np.floating],
     known: NDArray[np.bool_],
     folds: Sequence[Folds],
     rows: Mapping[str, Any] | None,

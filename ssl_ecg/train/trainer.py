@@ -112,6 +112,7 @@ def make_trainer(
     clip: float,
     progress: bool,
     place: Place = _ALONE,
+    unused: bool = False,
     **options: Any,
 ) -> pl.Trainer:
     """Make a Trainer that counts in steps and leaves saving to our callbacks.
@@ -124,6 +125,8 @@ def make_trainer(
         As `fit` takes them.
     place : Place
         This process among those of the run.
+    unused : bool
+        Some parameters may have no gradient, though they could learn.
     **options
         Further arguments of Lightning's Trainer.
     """
@@ -139,16 +142,16 @@ def make_trainer(
         enable_progress_bar=progress,
         default_root_dir=out,
         callbacks=[*callbacks, *bar],
-        **{"logger": False, **processes(place), **options},
+        **{"logger": False, **processes(place, unused=unused), **options},
     )
 
 
-def processes(place: Place) -> dict[str, Any]:
+def processes(place: Place, *, unused: bool = False) -> dict[str, Any]:
     """Tell Lightning's Trainer of the processes of a run."""
     if place.world == 1:
         return {"accelerator": "auto", "devices": 1}
     environment = SLURMEnvironment(auto_requeue=False) if place.launcher == "slurm" else TorchElasticEnvironment()
-    strategy = DDPStrategy(broadcast_buffers=False, timeout=timedelta(minutes=_TIMEOUT))
+    strategy = DDPStrategy(broadcast_buffers=False, find_unused_parameters=unused, timeout=timedelta(minutes=_TIMEOUT))
     return {
         "accelerator": "auto",
         "devices": place.devices,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ssl_ecg import Archive, prepare, pretrain, simulate
-from ssl_ecg.errors import RecipeError
-from ssl_ecg.features.expert import expert_embeddings
+from ssl_ecg.errors import ArchiveError, RecipeError
+from ssl_ecg.features.expert import expert_embeddings, expert_vectors
+from ssl_ecg.features.kept import kept_vectors
 from ssl_ecg.pretraining import random_encoder
 from ssl_ecg.train.measures import measure_targets
 from ssl_ecg.train.selection import open_strips
@@ -74,3 +76,40 @@ def test_measures_and_method_must_fit(archive: Archive, tmp_path: Path) -> None:
     fails("learns from measurements", data={"seconds": 4})
     fails("learns nothing from measurements", method={"name": "simclr"})
     fails("stands beside data.task", data={"seconds": 4, "measures": True, "task": "superclass"})
+
+
+def test_features_are_measured_after_the_checks_and_once(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cheap mistakes are found first; a run that goes on, and other processes, read what was kept."""
+    asked = []
+
+    def counted(*arguments: object, **options: object) -> np.ndarray:
+        asked.append(1)
+        return expert_vectors(*arguments, **options)
+
+    monkeypatch.setattr("ssl_ecg.features.kept.expert_vectors", counted)
+    with pytest.raises(ArchiveError, match="fewer than a batch of 99"):
+        pretrain(RECIPE, archive, tmp_path / "run", overrides=["train.batch_size=99"], progress=False)
+    assert not (tmp_path / "run").exists()
+    assert not asked
+    run = pretrain(RECIPE, archive, tmp_path / "run", progress=False)
+    pretrain(RECIPE, archive, run, progress=False)
+    assert len(asked) == 1
+    waited = open_strips(archive, seconds=4, measures=True, measuring="wait", folder=run)
+    assert len(asked) == 1
+    np.testing.assert_array_equal(waited.targets, open_strips(archive, seconds=4, measures=True).targets)
+    (file,) = run.glob("features-*.npy")
+    fewer = kept_vectors(archive, np.arange(3), run)
+    np.testing.assert_array_equal(fewer, np.load(file)[:3])
+    assert len(asked) == 2, "other records have a file of their own"
+    reduced = kept_vectors(archive, np.arange(3), run, leads=("I", "II"))
+    assert np.isnan(reduced).sum() > 3 * 500
+    assert len(list(run.glob("features-*.npy"))) == 3
+
+
+def test_others_wait_for_the_file(archive: Archive, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(1) as other:
+        waiting = other.submit(kept_vectors, archive, np.arange(4), tmp_path, compute=False)
+        made = kept_vectors(archive, np.arange(4), tmp_path)
+        np.testing.assert_array_equal(waiting.result(timeout=60), made)

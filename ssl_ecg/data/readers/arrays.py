@@ -71,16 +71,35 @@ def read_array(
     RecordError
         If the file cannot be read or says too little.
     """
-    base, suffix = os.path.splitext(path)
-    plain = _load(path, suffix.lower())
+    values, rate, names = open_array(path, fs=fs, leads=leads, axes=axes)
+    start, stop = choose_window(start, stop, values.shape[1], path)
+    signal = to_millivolts(values[:, start:stop], scale)
+    if not np.isfinite(signal).any():
+        raise RecordError(path, "has not one finite sample", "leave the recording out")
+    return Record(signal, rate, names, os.path.splitext(os.path.basename(path))[0])
+
+
+def open_array(
+    path: str, *, fs: float | None = None, leads: Sequence[str] | None = None, axes: str | None = None
+) -> tuple[NDArray[np.generic], float, tuple[str, ...]]:
+    """Open an array file; an .npy is mapped and not read.
+
+    Returns
+    -------
+    array (lead, time), sampling rate [Hz], lead names
+
+    Raises
+    ------
+    RecordError
+        If the file cannot be read or says too little.
+    """
+    plain = _load(path, os.path.splitext(path)[1].lower())
     names = tuple(leads) if leads is not None else plain.leads
     rate = plain.fs if fs is None else fs
     if names is None or rate is None:
         missing = "fs=..., the sampling rate in Hz" if rate is None else 'leads=[...], such as ["I", "II"]'
         raise RecordError(path, "a plain array does not say its sampling rate and leads", f"give {missing}")
-    values = _lead_first(plain.values, len(names), axes or plain.axes, path)
-    start, stop = choose_window(start, stop, values.shape[1], path)
-    return Record(_to_float32(values[:, start:stop], scale, path), float(rate), names, os.path.basename(base))
+    return _lead_first(plain.values, len(names), axes or plain.axes, path), float(rate), names
 
 
 def _load(path: str, suffix: str) -> Plain:
@@ -163,12 +182,10 @@ def _lead_first(values: NDArray[np.generic], n_leads: int, axes: str | None, whe
     return values if order == AXES[0] else values.T
 
 
-def _to_float32(values: NDArray[np.generic], scale: float, where: str) -> NDArray[np.float32]:
+def to_millivolts(values: NDArray[np.generic], scale: float) -> NDArray[np.float32]:
+    """Scale numbers to float32; what is not finite becomes NaN."""
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         signal = np.ascontiguousarray(np.asarray(values, np.float64) * scale, np.float32)
-    finite = np.isfinite(signal)
-    if not finite.any():
-        raise RecordError(where, "has not one finite sample", "leave the recording out")
-    signal[~finite] = np.nan
+    signal[~np.isfinite(signal)] = np.nan
     return signal
