@@ -90,7 +90,7 @@ def finetuned(
     """Scores and facts of a cell whose encoder is trained with the labels, from a checkpoint or from scratch."""
     checkpoint, facts = None, {}
     if "pretrained" in cell:
-        source = next(c for c in cells(options.cells) if c["name"] == cell["pretrained"])
+        source = next(c for c in cells(options) if c["name"] == cell["pretrained"])
         checkpoint, facts["pretraining_seconds"] = encoder_run(source, r, seed, everything, options.work / "runs")
     scores: dict[str, list[np.ndarray]] = {}
     started = time.perf_counter()
@@ -112,7 +112,7 @@ def finetuned(
 
 def hybrid(cell: dict[str, Any], r: Rotation, seed: int, labelled: Archive, everything: Archive, options: Any) -> Any:
     """Scores of an encoder beside expert features: forest, and its average with the linear probe and fine-tuning."""
-    source = next(c for c in cells(options.cells) if c["name"] == cell["pretrained"])
+    source = next(c for c in cells(options) if c["name"] == cell["pretrained"])
     run, _ = encoder_run(source, r, seed, everything, options.work / "runs")
     z, f = embed(load_encoder(run), labelled).vectors, expert_features(labelled, options.work)
     tuned = options.work / "scores" / f"{cell['finetuned']}-{r.name}-{seed}.npz"
@@ -140,9 +140,10 @@ def expert_features(labelled: Archive, work: Path) -> np.ndarray:
     return np.load(path)
 
 
-def cells(path: Path) -> list[dict[str, Any]]:
+def cells(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Read the cells; the head of the file says what one may have."""
-    return [{"kind": "pretrained", **cell} for cell in yaml.safe_load(path.read_text())["cells"]]
+    text = options.cells.read_text().replace("{data}", str(options.data))
+    return [{"kind": "pretrained", **cell} for cell in yaml.safe_load(text)["cells"]]
 
 
 def main() -> None:
@@ -158,7 +159,7 @@ def main() -> None:
 
     labelled, everything = archives(options.data, options.work)
     cut = {name: rotation(labelled, name) for name in (*ROTATIONS, *INNER)}
-    chosen = [c for c in cells(options.cells) if not options.only or c["name"] in options.only]
+    chosen = [c for c in cells(options) if not options.only or c["name"] in options.only]
     for seed in sorted({seed for cell in chosen for seed in options.seeds or cell["seeds"]}):
         for cell in chosen:
             for name in options.rotations or cell.get("rotations", list(ROTATIONS)):
