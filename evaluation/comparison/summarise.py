@@ -85,6 +85,8 @@ def main() -> None:
     table = {cell: summary(runs, cuts, options.resamples) for cell, runs in found.items()}
     for cell, entry in table.items():
         print(cell, entry["divisions"], {key: round(v["value"], 4) for key, v in entry["auroc"].items()}, flush=True)
+    for entry in table.values():
+        entry["cell"] = json.loads(json.dumps(entry["cell"]).replace(str(options.data), "{data}"))
     write_json(
         options.out,
         {

@@ -52,14 +52,14 @@ def main() -> None:
     bad = (codes.iloc[rows] == "unacceptable").to_numpy()
     flags = flag_columns(archive, rows)
     z = embed(load_encoder(options.checkpoint), archive).vectors[rows]
-    expert = expert_embeddings(archive, impute=False, progress=True).vectors[rows]
+    expert = expert_embeddings(archive, impute=False).vectors[rows]
     count = flags.sum(axis=1)
     inputs = {"flags": flags, "embedding": z, "embedding and flags": np.hstack([z, flags])}
     inputs["expert features and flags"] = np.hstack([expert, flags])
     inputs["embedding, expert features and flags"] = np.hstack([z, expert, flags])
     scores: dict[str, list[np.ndarray]] = {}
     for seed in options.seeds:
-        fold = grouped_folds(bad[:, None].astype(float), np.arange(len(bad)), FOLDS, seed=seed)
+        fold = grouped_folds(bad[:, None].astype(float), np.arange(len(bad)), n_folds=FOLDS, seed=seed)
         found = {name: np.zeros(len(bad)) for name in ("distance", "distance and flags", *inputs)}
         for k in range(FOLDS):
             train, test = fold != k, fold == k

@@ -1,0 +1,1 @@
+"""Watching long recordings and live streams: states, unusual beats and windows, episodes."""
