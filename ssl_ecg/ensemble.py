@@ -76,7 +76,8 @@ class Member:
         from ssl_ecg.train.supervised_data import open_windows
 
         windows = self.card["windows"]
-        strips = open_windows(archive, rows, float(windows["seconds"]), float(windows["stride"]), leads=leads)
+        shown = windows.get("leads") if leads is None else leads
+        strips = open_windows(archive, rows, float(windows["seconds"]), float(windows["stride"]), leads=shown)
         raw, z = predict_with_embeddings(self.model, strips)
         answers = self.alone.answer(raw)
         if self.forest is not None and self.both is not None and features is not None:

@@ -121,6 +121,8 @@ def finetune(
     learnt = Learnt.of(targets, truth, chosen["train"])
     learnt.check(bound)
     if "forest" in bound:
+        if bound["data"].get("leads"):
+            raise RecipeError("forest", "takes the features of all leads", "leave out data.leads, or the forest")
         pywavelets()  # is it there?
     model, card = _build(bound, archive, checkpoint, len(targets.classes))
     data = _open(bound, archive, learnt.scaled, chosen["train"], model)

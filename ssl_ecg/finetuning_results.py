@@ -142,7 +142,7 @@ def judge_model(trained: Trained, leads: Sequence[str] | None = None) -> Judged:
     from ssl_ecg.train.reduced_leads import with_leads
 
     data = trained.data
-    there = with_leads(data.archive, leads)
+    there = with_leads(data.archive, data.leads if leads is None else leads)
     rows = {name: value[there[value]] for name, value in trained.rows.items() if name != "train"}
     found = {name: predict_with_embeddings(trained.model, data.windows(value, leads)) for name, value in rows.items()}
     network = _say(trained, rows, {name: raw for name, (raw, _) in found.items()})
@@ -238,7 +238,7 @@ def _save(
     classes = tuple(facts["classes"])
     card = {
         "classes": classes, "task": facts["task"], **_readings(judged, "network"),
-        "windows": {"seconds": data.test_seconds, "stride": data.test_stride},
+        "windows": {"seconds": data.test_seconds, "stride": data.test_stride, "leads": data.leads},
         "unlike_training": None if reference is None else {
             "distance": reference.threshold(), "quantile": 0.99, "records": len(reference.points),
         },

@@ -28,7 +28,17 @@ FLOORS: list[tuple[str, ...]] = [
     ),
     (
         *("data.record", "data.readers", "data.corpora", "data.simulate", "data", "data.strips"),
-        *("augment", "models", "screen", "scaling", "linear_probe", "ridge_probe", "knn_probe", "processes", "features"),
+        *(
+            "augment",
+            "models",
+            "screen",
+            "scaling",
+            "linear_probe",
+            "ridge_probe",
+            "knn_probe",
+            "processes",
+            "features",
+        ),
     ),
     ("methods", "embedding", "embedding_files", "map", "sources", "probe", "probe_runs", "probe_values"),
     ("train", "monitor"),

@@ -88,7 +88,7 @@ def slow_answer(run: Path, archive: Archive, row: int, leads: tuple[str, ...] = 
     model, card = loaded(run)
     signal = np.nan_to_num(archive.read(row))
     if leads:
-        card = {**card, **card["reduced_leads"][",".join(leads)]}
+        card = {**card, **card["reduced_leads"].get(",".join(leads), {})}
         signal = np.stack([x if name in leads else 0 * x for name, x in zip(archive.leads, signal, strict=True)])
     length = signal.shape[1]
     starts = [0] if length <= 250 else [*range(0, length - 250, 100), length - 250]
@@ -189,6 +189,22 @@ def test_fewer_leads(runs: Path, archive: Archive) -> None:
     for leads, hint in (("I,I", "twice"), ("X9", "unknown lead")):
         with pytest.raises(SignalError, match=hint):
             predict(archive, run, leads=leads, progress=False)
+
+
+def test_a_classifier_of_one_lead_is_never_shown_another(archive: Archive, tmp_path: Path) -> None:
+    run, rows = tmp_path / "run", [0, 1, 6, 88]
+    finetune(RECIPE, archive, run, **FOLDS, overrides=["data.leads=[II]", "train.steps=4"], progress=False)
+    table = predict(archive, run, progress=False)
+    proba = table.filter(like="proba_").to_numpy()
+    wanted = [slow_answer(run, archive, row, ("II",))[0] for row in rows]
+    np.testing.assert_allclose(proba[rows], wanted, atol=1e-5)
+    stored = pd.read_parquet(run / "predictions.parquet")
+    np.testing.assert_allclose(stored.filter(like="proba_").to_numpy(), proba[stored["row"]], atol=1e-6)
+    with pytest.raises(SignalError, match="unknown lead"):
+        finetune(RECIPE, archive, tmp_path / "other", **FOLDS, overrides=["data.leads=[X9]"], progress=False)
+    with pytest.raises(RecipeError, match="leave out data.leads"):
+        overrides = ["data.leads=[II]", "forest=true"]
+        finetune(RECIPE, archive, tmp_path / "third", **FOLDS, overrides=overrides, progress=False)
 
 
 def test_an_ensemble_averages_its_members(runs: Path, archive: Archive) -> None:

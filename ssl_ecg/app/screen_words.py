@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ssl_ecg.app.inputs import Scores, Summary
+from ssl_ecg.app.screen_by_error import RECONSTRUCTION
 from ssl_ecg.embeddings import Embeddings
 from ssl_ecg.screen.detectors import DETECTORS
 from ssl_ecg.screen.operating import OperatingPoint
@@ -96,6 +97,8 @@ def detector_words(name: str) -> str:
     >>> detector_words("knn")
     'knn (mean distance to the k nearest reference embeddings, in whitened space)'
     """
+    if name == RECONSTRUCTION:
+        return "reconstruction (error of an autoencoder, relative to the amplitude of each lead)"
     factory: Any = DETECTORS[name]
     described = (getattr(factory, "func", factory).__doc__ or "").strip().partition("\n")[0].rstrip(".")
     return f"{name} ({described[:1].lower()}{described[1:]})" if described else name

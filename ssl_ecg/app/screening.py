@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ssl_ecg.app.inputs import Quality
 from ssl_ecg.app.operation_sections import Verdict, judge
 from ssl_ecg.app.report import write_screen_report
+from ssl_ecg.app.screen_by_error import RECONSTRUCTION, SPACE, note_errors, rescore
 from ssl_ecg.app.screen_parts import (
     find_anomalies,
     find_quality,
     group,
     make_cards,
     make_points,
-    strangest,
 )
+from ssl_ecg.app.screen_reasons import autoencoder, explain, find_judge, with_reasons
 from ssl_ecg.app.screen_sources import Selection, Source, check_same_encoder, divide, narrow, open_source
 from ssl_ecg.app.screen_words import make_scores, reference_words, summarise
 from ssl_ecg.errors import SignalError
@@ -39,14 +37,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
-    from ssl_ecg.data.archive import Archive
     from ssl_ecg.explain.reasons import Reasons
     from ssl_ecg.screen.base import Detector
 
-    Judge = Callable[[Archive, int], Reasons]
-
-MOST_REASONS = 200
-"""Reasons are sought for so many of the strangest recordings at most."""
 ALL = Selection()
 
 
@@ -92,7 +85,8 @@ def screen_with_report(
     archive, reference_archive : path, optional
         Where recordings are read from to be drawn, if embeddings are given.
     detector : str
-        A key of `ssl_ecg.screen.detectors.DETECTORS`.
+        A key of `ssl_ecg.screen.detectors.DETECTORS`; or "reconstruction", the error of the autoencoder
+        `reconstruction` or, if none is named, of the checkpoint.
     options : mapping, optional
         Further arguments of the detector, such as ``{"k": 8}``.
     operating : OperatingPoint, optional
@@ -139,15 +133,25 @@ def screen_with_report(
         typical = narrow(given, out, usual)
     if typical is not None:
         check_same_encoder(found, typical)
+    by_error = detector == RECONSTRUCTION
+    if by_error and reconstruction is None:
+        reconstruction = checkpoint
+    model = autoencoder(reconstruction, found.archive)
+    if by_error and model is None:
+        raise SignalError(RECONSTRUCTION, "no autoencoder, or no signal", "give --reconstruction RUN and an archive")
     table = screen_folder(
-        found.folder, out, detector=detector, reference=typical.folder if typical else None, operating=operating,
-        seed=seed, options=options,
+        found.folder, out, detector=SPACE if by_error else detector, reference=typical.folder if typical else None,
+        operating=operating, seed=seed, options=options,
     )  # fmt: skip
     fitted = load_detector(out / "detector")
-    judge_row = _judge(encoder, fitted, found.archive, reconstruction) if reasons else None
+    if by_error and model is not None:
+        table, fitted.threshold_ = rescore(table, model, found, typical, operating, progress=progress)
+        usual_records = found.records if typical is None else typical.records
+        note_errors(out, str(reconstruction), table, fitted.threshold_, len(usual_records))
+    judge_row = find_judge(encoder, fitted, model) if reasons else None
     where = found.records.index["row"].to_numpy(np.int64)
-    why = _explain(table, found.archive, where, judge_row, top, progress)
-    table = _with_reasons(table, why)
+    why = explain(table, found.archive, where, judge_row, top, progress)
+    table = with_reasons(table, why)
     write_whole(out / "scores.parquet", lambda file: table.to_parquet(file, index=False))
     (out / "drift.json").unlink(missing_ok=True)
     verdict = _check_drift(out, found, typical, seed) if drift and typical is not None else None
@@ -164,9 +168,10 @@ def _check(
     detector: str, options: Mapping[str, Any], operating: OperatingPoint, task: str | None, *, alone: bool
 ) -> None:
     """Refuse what cannot work before anything is embedded."""
-    if detector not in DETECTORS:
-        raise SignalError("screen", f"unknown detector {detector!r}", f"choose from {', '.join(DETECTORS)}")
-    DETECTORS[detector]().set_params(**options)
+    if detector not in (*DETECTORS, RECONSTRUCTION):
+        known = ", ".join((*DETECTORS, RECONSTRUCTION))
+        raise SignalError("screen", f"unknown detector {detector!r}", f"choose from {known}")
+    DETECTORS[SPACE if detector == RECONSTRUCTION else detector]().set_params(**options)
     if operating.kind == "conformal" and alone:
         problem = "records judged by one another have no p-values"
         raise SignalError("--false-alarms", problem, "give --reference, --reference-folds or --reference-codes")
@@ -180,55 +185,6 @@ def _load(checkpoint: str | Path | None) -> nn.Module | None:
     from ssl_ecg.train.checkpoint import load_encoder
 
     return load_encoder(checkpoint)
-
-
-def _explain(
-    table: pd.DataFrame,
-    archive: Archive | None,
-    where: NDArray[np.int64],
-    judge_row: Judge | None,
-    top: int,
-    progress: bool,
-) -> dict[int, Reasons]:
-    """Say why the flagged and the drawn records are strange; a record that cannot be judged has no reasons."""
-    if judge_row is None or archive is None:
-        return {}
-    wanted = max(top, int(table["flagged"].sum()))
-    rows = strangest(table, min(wanted, MOST_REASONS)).tolist()
-    why = {}
-    for row in tqdm(rows, desc="reasons", unit="record", disable=not progress):
-        try:
-            why[row] = judge_row(archive, int(where[row]))
-        except SignalError:  # such as no lead at all: the report then has none for it
-            continue
-    return why
-
-
-def _judge(
-    encoder: nn.Module | None, fitted: Detector, archive: Archive | None, reconstruction: str | Path | None
-) -> Judge | None:
-    """Give what finds the reasons of a record: an autoencoder if one is named, else the encoder, if it is known."""
-    if reconstruction is not None and archive is not None:
-        from ssl_ecg.explain.by_reconstruction import reconstruction_reasons
-        from ssl_ecg.reconstruction import load_reconstructor
-
-        return partial(reconstruction_reasons, load_reconstructor(reconstruction, archive))
-    if encoder is None:
-        return None
-    from ssl_ecg.explain.occlusion import occlude
-
-    return partial(occlude, encoder, fitted)
-
-
-def _with_reasons(table: pd.DataFrame, why: Mapping[int, Reasons]) -> pd.DataFrame:
-    leads, seconds = [""] * len(table), [""] * len(table)
-    for row, item in why.items():
-        spans = item.top_spans()
-        if spans:
-            even = 1 / len(item.leads)
-            leads[row] = ", ".join(lead for lead, share in item.top_leads() if share > even * (1 + 1e-6)) or "all leads"
-            seconds[row] = ", ".join(f"{start:.1f}-{end:.1f}" for start, end, _ in spans)
-    return table.assign(leads=leads, seconds=seconds)
 
 
 def _check_drift(out: Path, found: Source, typical: Source, seed: int) -> Verdict:

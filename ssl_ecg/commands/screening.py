@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from ssl_ecg.screen.operating import OperatingPoint
 
-NAMES = ("kmeans", "knn", "mahalanobis", "gmm", "isolation", "dbscan", "hdbscan", "ensemble")
-"""Keys of `ssl_ecg.screen.detectors.DETECTORS`, which help must not load; a test compares the two."""
+NAMES = ("kmeans", "knn", "mahalanobis", "gmm", "isolation", "dbscan", "hdbscan", "ensemble", "reconstruction")
+"""Keys of `ssl_ecg.screen.detectors.DETECTORS`, which help must not load (a test compares the two), and one more."""
 _EPILOG = """\
 examples:
   ssl-ecg screen archive --checkpoint run --reference-folds 1-8 --reference-codes first:NORM --out screen
@@ -50,7 +50,7 @@ def add_screen(commands: Any) -> None:
     parser.add_argument("--top", type=not_negative, default=12, help="recordings drawn (default %(default)s)")
     parser.add_argument("--task", help="label system that colours the map (default: one that fits the codes)")
     parser.add_argument("--no-reasons", action="store_true", help="do not seek the leads and seconds that deviate")
-    text = "take reasons from the reconstruction error of this run of an autoencoder"
+    text = "run of an autoencoder, for --detector reconstruction and for reasons by its error (default: the checkpoint)"
     parser.add_argument("--reconstruction", type=Path, metavar="RUN", help=text)
     parser.add_argument("--no-drift", action="store_true", help="do not compare the whole with the reference")
     parser.add_argument("--csv", action="store_true", help="write scores.csv as well")

@@ -12,7 +12,7 @@ from ssl_ecg.data.archive import Archive
 from ssl_ecg.data.strips import Strips
 from ssl_ecg.errors import LabelError
 from ssl_ecg.preprocessing import Scale
-from ssl_ecg.train.reduced_leads import ReducedStrips
+from ssl_ecg.train.reduced_leads import ReducedStrips, choose_leads
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class LabelledData:
         Random crops.
     test_seconds, test_stride : float
         Windows of records to be classified, and the distance between them [s].
+    leads : tuple of str, optional
+        The only leads that the model is ever shown; all if there are none here.
     """
 
     archive: Archive
@@ -35,10 +37,12 @@ class LabelledData:
     train: Strips
     test_seconds: float
     test_stride: float
+    leads: tuple[str, ...] | None = None
 
     def windows(self, rows: Sequence[int] | NDArray[np.integer], leads: Sequence[str] | None = None) -> Strips:
         """Open the windows of records, to be averaged; with some leads only, if they are named."""
-        return open_windows(self.archive, rows, self.test_seconds, self.test_stride, leads=leads, targets=self.targets)
+        shown, of = self.leads if leads is None else leads, self.targets
+        return open_windows(self.archive, rows, self.test_seconds, self.test_stride, leads=shown, targets=of)
 
 
 def open_windows(
@@ -78,6 +82,7 @@ def open_labelled(
     test_stride: float | None = None,
     scale: Scale = "none",
     exclude_quality: Sequence[str] = ("nan", "amplitude"),
+    leads: Sequence[str] | None = None,
 ) -> LabelledData:
     """Open the strips of a fine-tuning run.
 
@@ -99,11 +104,16 @@ def open_labelled(
         comes with it.
     exclude_quality : sequence of str
         Leave out training records with any of these quality flags. Validation and test records all count.
+    leads : sequence of str, optional
+        Train, validate and test with these leads only, as a device would record them: the others are zero and count
+        as absent, also when the classifier predicts. All leads unless given.
 
     Raises
     ------
     LabelError
         If no training record is left.
+    SignalError
+        If a lead is not in the archive.
     """
     bad = set(exclude_quality)
     quality = archive.index["quality"].iloc[rows]
@@ -113,7 +123,13 @@ def open_labelled(
         raise LabelError("data.exclude_quality", problem, "loosen it, or prepare other records")
     window = seconds if test_seconds is None else test_seconds
     stride = window / 2 if test_stride is None else test_stride
-    return LabelledData(archive, targets, Strips(archive, seconds, rows=kept, targets=targets), window, stride)
+    shown = None if leads is None else choose_leads(leads, archive.leads)
+    train = (
+        Strips(archive, seconds, rows=kept, targets=targets)
+        if shown is None
+        else ReducedStrips(archive, seconds, leads=shown, rows=kept, targets=targets)
+    )
+    return LabelledData(archive, targets, train, window, stride, shown)
 
 
 def read_metadata(archive: Archive) -> NDArray[np.float32]:

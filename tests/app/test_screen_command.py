@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from ssl_ecg.data.record import Record
 from ssl_ecg.embeddings import Embeddings, load_embeddings
 from ssl_ecg.errors import SignalError
 from ssl_ecg.leads import STANDARD_LEADS
+from ssl_ecg.reconstruction import reconstruct
 from ssl_ecg.screen.detectors import DETECTORS
 
 N = 90
@@ -201,6 +203,29 @@ def test_reasons_by_reconstruction(archive: Path, checkpoint: Path, tmp_path: Pa
     assert "by how badly a piece is reconstructed" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
+def test_scores_by_reconstruction(archive: Path, tmp_path: Path, fails) -> None:
+    tiny = ("train.steps=2", "train.batch_size=8", "encoder.widths=[4,8]", "train.monitor_every=100")
+    sets = [part for override in tiny for part in ("--set", override)]
+    autoencoder = tmp_path / "run"
+    assert run(["pretrain", "autoencoder", "--data", str(archive), "--out", str(autoencoder), *sets, "--quiet"]) == 0
+    asked = ("--checkpoint", autoencoder, "--detector", "reconstruction", "--top", 2, "--out", tmp_path / "out")
+    assert screen(archive, *asked, "--quantile", 0.9) == 0
+    table = pd.read_parquet(tmp_path / "out" / "scores.parquet")
+    score = reconstruct(autoencoder, Archive(archive), table["row"].to_numpy()).score
+    np.testing.assert_allclose(table["anomaly_score"], score, rtol=1e-5)
+    for k, one in table.iterrows():
+        assert one["percentile"] == pytest.approx(100 * sum(other < score[k] for other in score) / len(score))
+        assert one["flagged"] == (sum(other < score[k] for other in score) > math.ceil(0.9 * (len(score) - 1)))
+    card = json.loads((tmp_path / "out" / "screen.json").read_text())
+    assert (card["detector"], card["n_flagged"]) == ("reconstruction", int(table["flagged"].sum()))
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "error of an autoencoder" in page
+    assert "by how badly a piece is reconstructed" in page
+    embeddings = (tmp_path / "out" / "embeddings", "--detector", "reconstruction", "--out", tmp_path / "other")
+    assert "no autoencoder, or no signal" in fails("screen", *embeddings, "--reconstruction", autoencoder)
+
+
 def test_what_is_refused(archive: Path, checkpoint: Path, tmp_path: Path, fails) -> None:
     out = ("--out", tmp_path / "out")
     (tmp_path / "empty").mkdir()
@@ -248,7 +273,7 @@ def fails(capsys):
 
 
 def test_help_names_every_detector() -> None:
-    assert tuple(DETECTORS) == NAMES
+    assert (*DETECTORS, "reconstruction") == NAMES
 
 
 def test_selections_in_words() -> None:
