@@ -69,7 +69,7 @@ def main() -> None:
                 "finetune/default", archive, out,
                 checkpoint=options.work / "runs" / f"{options.method}-{name}-{options.seed}",
                 rows={"train": r.train, "val": r.val, "test": r.test},
-                overrides=[f"train.seed={options.seed}", f"data.leads=[{','.join(leads)}]", f"views.transforms={VIEWS}"],
+                overrides=[f"train.seed={options.seed}", f"data.leads={[*leads]}", f"views.transforms={VIEWS}"],
                 progress=False,
             )  # fmt: skip
             found.setdefault(size, []).append(scores(out, r.test))
