@@ -29,12 +29,15 @@ if TYPE_CHECKING:
     from ssl_ecg.knn_probe import KNNProbe
     from ssl_ecg.linear_probe import LinearProbe
     from ssl_ecg.models.registry import build_encoder
+    from ssl_ecg.monitor.stream import Monitor, monitor_stream
     from ssl_ecg.prediction import predict
     from ssl_ecg.pretraining import pretrain
     from ssl_ecg.reconstruction import reconstruct
     from ssl_ecg.ridge_probe import RidgeProbe
     from ssl_ecg.screen.density import DensityScreen
     from ssl_ecg.screen.kmeans import KMeansScreen
+    from ssl_ecg.screen.knn import KNNScreen
+    from ssl_ecg.screen.mahalanobis import MahalanobisScreen
     from ssl_ecg.train.checkpoint import load_encoder
 
 _HOMES = {
@@ -43,7 +46,10 @@ _HOMES = {
     "Embeddings": "embeddings",
     "KMeansScreen": "screen.kmeans",
     "KNNProbe": "knn_probe",
+    "KNNScreen": "screen.knn",
     "LinearProbe": "linear_probe",
+    "MahalanobisScreen": "screen.mahalanobis",
+    "Monitor": "monitor.stream",
     "Record": "data.record",
     "RidgeProbe": "ridge_probe",
     "SSLECGError": "errors",
@@ -56,6 +62,7 @@ _HOMES = {
     "labelling_order": "clusters.order",
     "load_embeddings": "embeddings",
     "load_encoder": "train.checkpoint",
+    "monitor_stream": "monitor.stream",
     "occlude": "explain.occlusion",
     "open_corpus": "data.corpora",
     "predict": "prediction",
@@ -72,7 +79,10 @@ __all__ = [
     "Embeddings",
     "KMeansScreen",
     "KNNProbe",
+    "KNNScreen",
     "LinearProbe",
+    "MahalanobisScreen",
+    "Monitor",
     "Record",
     "RidgeProbe",
     "SSLECGError",
@@ -86,6 +96,7 @@ __all__ = [
     "labelling_order",
     "load_embeddings",
     "load_encoder",
+    "monitor_stream",
     "occlude",
     "open_corpus",
     "predict",
