@@ -1,4 +1,4 @@
-"""The nine CPSC classes on PTB-XL's codes of equal meaning, with the encoders of the comparison: cpsc9.json.
+"""Any label system on PTB-XL, with the encoders of the comparison and all labels: TASK.json with every metric.
 
 Each rotation is judged by the encoder that was pretrained without its test folds. A class with fewer than ten positives
 in all is left out of the macro mean.
@@ -29,11 +29,12 @@ def main() -> None:
     """Probe, judge, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="folder of run.py")
+    parser.add_argument("--task", default="cpsc9")
     parser.add_argument("--method", default="simclr")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     archive, everything = Archive(options.work / "ptbxl"), Archive(options.work / "everything")
-    _, classes, labels, known = task_labels("cpsc9", archive.index)
+    _, classes, labels, known = task_labels(options.task, archive.index)
     labels = np.where(known[:, None], labels, np.nan)
     enough = np.nansum(labels, axis=0) >= LEAST
     splits = Protocol(split="rotations").splits(archive.index, labels, known)
@@ -64,7 +65,7 @@ def main() -> None:
     for name, table in tables.items():
         print(name, {metric: round(value["value"], 3) for metric, value in table["macro"].items()})
     write_json(
-        HERE / "cpsc9.json",
+        HERE / f"{options.task}.json",
         {
             "classes": kept,
             "left_out": [c for c in classes if c not in kept],
