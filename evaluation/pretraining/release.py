@@ -30,8 +30,13 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--labelled", type=Path, required=True, help="archive of PTB-XL")
     parser.add_argument("--out", type=Path, required=True, help="folder of the released checkpoint")
+    parser.add_argument("--half", action="store_true", help="store kernels in half precision; they are measured so")
     options = parser.parse_args()
     encoder, archive = load_encoder(options.run), Archive(options.labelled)
+    if options.half:
+        architecture = encoder.card["recipe"]["encoder"]
+        save_encoder(encoder, options.out, architecture=architecture, card=encoder.card, half=True)
+        encoder = load_encoder(options.out)
     card = dict(encoder.card)
     seen = card["pretrained_on"]["corpora"].get("ptbxl", {}).get("folds", [])
     if {9, 10} & set(seen):
@@ -62,7 +67,7 @@ def main() -> None:
         "intended_use": "research; not for clinical use",
     }
     architecture = card["recipe"]["encoder"]
-    save_encoder(encoder, options.out, architecture=architecture, card=card)
+    save_encoder(encoder, options.out, architecture=architecture, card=card, half=options.half)
     print(metrics["linear"]["macro"]["auroc"], metrics["difference"]["linear"])
 
 

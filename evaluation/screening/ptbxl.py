@@ -39,6 +39,11 @@ class Division:
         self.reference, self.abnormal = known[self.normal[known]], known[~self.normal[known]]
         self.test = r.test
 
+    def without(self, k: int) -> np.ndarray:
+        """Give the records of the known folds that have any superclass but this one."""
+        known = np.concatenate([self.rotation.train, self.rotation.val])
+        return known[self.rotation.labels[known, k] != 1]
+
     def contaminated(self, share: float, draw: int) -> np.ndarray:
         """Put abnormal records in the place of a share of the reference."""
         rng = np.random.default_rng(draw)
@@ -85,6 +90,27 @@ def vectors(name: str, part: str, seed: int, archive: Archive, work: Path) -> np
         path.parent.mkdir(exist_ok=True)
         np.save(path, embed(encoder, archive, progress=False).vectors)
     return np.asarray(np.load(path))
+
+
+def held_out(
+    names: list[str], detector: str, divisions: dict[str, Division], embeddings: dict[Any, np.ndarray], seeds: Any
+) -> dict[str, Any]:
+    """AUROC of the records of each superclass by a detector fitted on all records without it."""
+    table: dict[str, Any] = {}
+    for k, c in enumerate(CLASSES):
+        judge = Judge(divisions, lambda d, k=k: d.rotation.labels[:, k])
+        for name in names:
+            scores = {
+                seed: {
+                    part: DETECTORS[detector]()
+                    .fit(embeddings[name, part, seed][d.without(k)])
+                    .anomaly_score(embeddings[name, part, seed][d.test])
+                    for part, d in divisions.items()
+                }
+                for seed in seeds[name]
+            }
+            table.setdefault(c, {})[name] = judge.value(scores)
+    return table
 
 
 def contamination(
@@ -198,6 +224,7 @@ def results(
             for other, name in against.items()
         },
         "by_class": by_class,
+        "held_out": held_out([encoder, UNTRAINED], detector, divisions, z, seeds),
         "contamination": contamination(encoder, detector, divisions, z, seeds[encoder]),
         "records": {
             part: {"reference": len(d.reference), "test": len(d.test), "abnormal": int((~d.normal[d.test]).sum())}

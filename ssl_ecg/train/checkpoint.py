@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -30,6 +31,7 @@ def save_encoder(
     *,
     architecture: Mapping[str, Any],
     card: Mapping[str, Any] | None = None,
+    half: bool = False,
 ) -> Path:
     """Write an encoder's weights and card.
 
@@ -43,6 +45,8 @@ def save_encoder(
         "name" and the keyword arguments that `build_encoder` needs.
     card : mapping, optional
         What else users should know: what it was pretrained on, metrics, licence.
+    half : bool
+        Store kernels and matrices in half precision (IEEE float16), in half the space; loading gives float32.
 
     Returns
     -------
@@ -59,6 +63,8 @@ def save_encoder(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         weights = {name: value.detach().cpu().contiguous() for name, value in encoder.state_dict().items()}
+        if half:
+            weights = {name: value.half() if _is_kernel(value) else value for name, value in weights.items()}
         save_file(weights, part)
         part.chmod(0o644)  # safetensors writes files that only their owner can read
         os.replace(part, folder / WEIGHTS)
@@ -103,6 +109,11 @@ def read_card(path_or_name: str | Path) -> dict[str, Any]:
         problem = f"has format {card['format']}, this version of ssl_ecg reads up to {CARD_VERSION}"
         raise CheckpointError(str(path), problem, "upgrade ssl_ecg")
     return card
+
+
+def _is_kernel(value: torch.Tensor) -> bool:
+    """Tell a kernel or matrix from statistics, biases and counts, which stay as they are."""
+    return value.ndim > 1 and value.is_floating_point()
 
 
 def load_encoder(path_or_name: str | Path) -> nn.Module:

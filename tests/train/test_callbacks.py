@@ -68,3 +68,18 @@ def test_an_encoder_that_cannot_be_made(tmp_path: Path) -> None:
     encoder.preprocessing = Preprocessing()
     with pytest.raises(CheckpointError, match="cannot be written"):
         save_encoder(encoder, tmp_path / "file" / "e", architecture={"name": "conv1d", "widths": [4, 8]})
+
+
+def test_half_precision_takes_half_the_space_and_changes_little(tmp_path):
+    torch.manual_seed(0)
+    architecture = {"name": "conv1d", "widths": [16, 32]}
+    encoder = build_encoder(**architecture).eval()
+    encoder.preprocessing = Preprocessing()
+    for half in (False, True):
+        save_encoder(encoder, tmp_path / str(half), architecture=architecture, half=half)
+    sizes = [(tmp_path / name / WEIGHTS).stat().st_size for name in ("False", "True")]
+    assert sizes[1] < 0.65 * sizes[0]
+    x = torch.randn(4, 12, 200)
+    exact, near = (load_encoder(tmp_path / name).eval()(x) for name in ("False", "True"))
+    assert near.dtype == torch.float32
+    assert 0 < (exact - near).abs().max() < 5e-3 * exact.abs().max()
