@@ -72,6 +72,7 @@ _HOMES = {
     "reconstruct": "reconstruction",
     "simulate": "data.simulate",
 }
+_MODULES = ("evaluate", "metrics")  # evaluate is a package that can be called
 
 __all__ = [
     "Archive",
@@ -109,6 +110,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"ssl_ecg.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'ssl_ecg' has no attribute {name!r}")
     value = getattr(import_module(f"ssl_ecg.{_HOMES[name]}"), name)
@@ -117,4 +120,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *_HOMES, *_MODULES})

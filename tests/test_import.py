@@ -95,6 +95,14 @@ def test_unknown_name_is_an_attribute_error() -> None:
     assert not hasattr(ssl_ecg, "__wrapped__")
 
 
+def test_modules_are_there_at_once(tmp_path: Path) -> None:
+    shown = run(
+        "import ssl_ecg; print(callable(ssl_ecg.evaluate), ssl_ecg.metrics.macro_auroc([[1], [0]], [[1], [0]]))",
+        tmp_path,
+    )
+    assert shown.split() == ["True", "1.0"]
+
+
 def test_tables_of_names_agree() -> None:
     assert set(ssl_ecg.__all__) == {*ssl_ecg._HOMES, "__version__"}
     assert ssl_ecg.__all__ == sorted(ssl_ecg.__all__)

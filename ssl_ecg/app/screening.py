@@ -53,7 +53,7 @@ def screen_with_report(
     screened: Selection = ALL,
     archive: str | Path | None = None,
     reference_archive: str | Path | None = None,
-    detector: str = "kmeans",
+    detector: str = "mahalanobis",
     options: Mapping[str, Any] | None = None,
     operating: OperatingPoint | None = None,
     top: int = 12,

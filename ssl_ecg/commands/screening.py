@@ -37,7 +37,7 @@ def add_screen(commands: Any) -> None:
     parser.add_argument("--checkpoint", metavar="C", help="run folder, checkpoint folder or released name")
     _add_selection(parser)
     parser.add_argument(
-        "--detector", default="kmeans", metavar="NAME", help=f"{', '.join(NAMES)} (default %(default)s)"
+        "--detector", default="mahalanobis", metavar="NAME", help=f"{', '.join(NAMES)} (default %(default)s)"
     )
     overrides(parser, "of the detector, such as k=8")
     point = parser.add_mutually_exclusive_group()

@@ -29,7 +29,7 @@ def screen_folder(
     embeddings_dir: str | Path,
     out: str | Path,
     *,
-    detector: str = "kmeans",
+    detector: str = "mahalanobis",
     reference: str | Path | None = None,
     operating: OperatingPoint | None = None,
     alert_budget: float = 20.0,
