@@ -78,21 +78,25 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=HERE / "results.json")
     parser.add_argument("--resamples", type=int, default=1000)
+    parser.add_argument("--only", nargs="+", help="cells; what the results say of others stays")
     options = parser.parse_args()
     labelled, everything = archives(options.data, options.work)
     cuts = {name: rotation(labelled, name) for name in (*ROTATIONS, *INNER)}
     found = load(options.work)
-    table = {cell: summary(runs, cuts, options.resamples) for cell, runs in found.items()}
+    chosen = {cell: runs for cell, runs in found.items() if not options.only or cell in options.only}
+    table = {cell: summary(runs, cuts, options.resamples) for cell, runs in chosen.items()}
     for cell, entry in table.items():
         print(cell, entry["divisions"], {key: round(v["value"], 4) for key, v in entry["auroc"].items()}, flush=True)
+    before = json.loads(options.out.read_text()) if options.only else {"cells": {}, "differences": {}}
     for entry in table.values():
         entry["cell"] = json.loads(json.dumps(entry["cell"]).replace(str(options.data), "{data}"))
+    whole = {**before["cells"], **table}
     write_json(
         options.out,
         {
             "protocol": "macro AUROC of five superclasses, mean of the divisions, 95 % bootstrap over patients",
-            "cells": table,
-            "differences": differences(found, table, cuts, options.resamples),
+            "cells": whole,
+            "differences": {**before["differences"], **differences(found, table, whole, cuts, options.resamples)},
             "collapse_is_below": COLLAPSED,
             "archives": {"labelled": labelled.fingerprint, "pretraining": everything.fingerprint},
             "versions": versions(),
@@ -147,13 +151,15 @@ def collapsed(runs: dict[Any, Any], cuts: dict[str, Any], seeds: list[int], key:
     return f"{sum(v < COLLAPSED for v in values)} of {len(values)}"
 
 
-def differences(found: dict[str, Any], table: dict[str, Any], cuts: dict[str, Any], n_resamples: int) -> dict[str, Any]:
+def differences(
+    found: dict[str, Any], table: dict[str, Any], whole: dict[str, Any], cuts: dict[str, Any], n_resamples: int
+) -> dict[str, Any]:
     """Each cell against its references, over the divisions and seeds that both have."""
     out: dict[str, Any] = {}
     for cell, entry in table.items():
         for other in entry["cell"].get("against", ()):
             other_cell, _, kind = other.partition("/")
-            if other_cell not in table:
+            if other_cell not in whole:
                 continue
             divisions = [name for name in entry["divisions"] if name in divisions_of(found[other_cell])]
             seeds = sorted({*entry["seeds"]} & {*seeds_of(found[other_cell], divisions)})
@@ -162,7 +168,7 @@ def differences(found: dict[str, Any], table: dict[str, Any], cuts: dict[str, An
             judge = Judge({name: cuts[name] for name in divisions}, n_resamples)
             for key in entry["auroc"]:
                 theirs = f"{kind or key.split('/')[0]}/{key.split('/')[1]}"
-                if theirs not in table[other_cell]["auroc"]:
+                if theirs not in whole[other_cell]["auroc"]:
                     continue
                 a, b = judge.joined(found[cell], key, seeds), judge.joined(found[other_cell], theirs, seeds)
                 value = {**judge.difference(a, b), "seeds": seeds, "divisions": divisions}
