@@ -69,6 +69,8 @@ def _append(
     A plain file, as a full disk is an error here, where a memory-mapped one ends the process.
     """
     done = 0
+    if start <= len(header):
+        note.unlink(missing_ok=True)  # it may speak of another encoder, whose vectors are now replaced
     with part.open("r+b" if start > len(header) else "wb") as file:
         file.write(header)
         file.seek(start)

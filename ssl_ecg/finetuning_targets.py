@@ -60,7 +60,7 @@ class Learnt:
         return {"kind": "continuous", "unit": self.targets.unit, **scale}
 
     def check(self, bound: Mapping[str, Any]) -> None:
-        """Refuse a loss that is for the other kind of targets, and a forest beside a regression.
+        """Refuse a loss that is for the other kind of targets, a forest beside a regression, and the answer as input.
 
         Raises
         ------
@@ -76,6 +76,8 @@ class Learnt:
             raise RecipeError("loss.name", problem, remedy)
         if numbers and "forest" in bound:
             raise RecipeError("forest", "is for classes, and the task is one of numbers", "leave it out")
+        if self.targets.name == "age" and bound["head"]["metadata"]:
+            raise RecipeError("head.metadata", "tells the head the age that it is to find", "--set head.metadata=false")
 
     def reading(self, bound: Mapping[str, Any]) -> Callable[[NDArray[np.floating], NDArray[np.float64]], Reading]:
         """Give the function that learns the reading."""

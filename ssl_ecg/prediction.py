@@ -131,7 +131,9 @@ def _answers(
     from ssl_ecg.train.forest import has_features
     from ssl_ecg.train.reduced_leads import with_leads
 
-    there = with_leads(archive, leads)
+    there = np.ones(len(archive), bool)
+    for member in members.each:
+        there &= with_leads(archive, member.card["windows"].get("leads") if leads is None else leads)
     found = np.full((len(archive), len(members.reading.classes)), np.nan)
     distance, alone = np.full(len(archive), np.nan), np.zeros(len(archive), bool)
     rows = np.flatnonzero(there)
@@ -152,7 +154,7 @@ def _answers(
     table["distance"] = distance
     if members.with_forest:
         table["note"] = [_ALONE if by else None for by in alone]
-    absent = f"has none of the leads {','.join(leads or ())}"
+    absent = f"has none of the leads {','.join(leads)}" if leads else "has none of the leads of the classifier"
     table["reason"] = [None if answered else absent for answered in there]
     return table
 

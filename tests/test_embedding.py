@@ -159,6 +159,20 @@ def test_a_partial_file_of_another_encoder_or_cut_short_is_not_used(
     )
 
 
+def test_vectors_of_another_encoder_killed_in_between_are_not_used(
+    encoder: nn.Module, archive: Archive, whole: np.ndarray, tmp_path: Path
+) -> None:
+    torch.manual_seed(1)
+    other = build_encoder("conv1d", widths=[8, 16]).eval()
+    other.preprocessing = encoder.preprocessing
+    with pytest.raises(KeyboardInterrupt):
+        embed(Stopping(encoder, 5, KeyboardInterrupt()), archive, out=tmp_path, batch_size=1)
+    with pytest.raises(RuntimeError):  # as if killed: before its first note
+        embed(Stopping(other, 12, RuntimeError("killed")), archive, out=tmp_path, batch_size=1)
+    found = embed(encoder, archive, out=tmp_path, batch_size=1).vectors
+    np.testing.assert_allclose(found, whole, rtol=1e-4, atol=1e-5)
+
+
 def test_what_is_there_already_is_given_back(encoder: nn.Module, archive: Archive, tmp_path: Path) -> None:
     first = embed(encoder, archive, out=tmp_path).vectors.copy()
     never = Stopping(encoder, 0, AssertionError("embedded again"))

@@ -319,6 +319,7 @@ def test_what_cannot_be_is_named(archive: Archive, runs: Path, tmp_path: Path) -
     fails(RecipeError, "set loss.name=huber", {**RECIPE, "loss": "bce"})
     fails(RecipeError, "set loss.name=bce", RECIPE, task="superclass")
     fails(RecipeError, "is for classes", {**RECIPE, "forest": True})
+    fails(RecipeError, "tells the head the age", {**RECIPE, "head": {"start": "random", "metadata": True}})
     same = table_task(
         pd.DataFrame({"record_id": archive.index["record_id"], "x": 3.5}), kind="continuous", name="constant"
     )

@@ -207,6 +207,16 @@ def test_a_classifier_of_one_lead_is_never_shown_another(archive: Archive, tmp_p
         finetune(RECIPE, archive, tmp_path / "third", **FOLDS, overrides=overrides, progress=False)
 
 
+def test_a_recording_without_the_leads_of_its_classifier_has_no_answer(archive: Archive, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    finetune(RECIPE, archive, run, **FOLDS, overrides=["data.leads=[V1]", "train.steps=4"], progress=False)
+    np.save(tmp_path / "limbs.npy", np.random.default_rng(0).normal(size=(2, 400)))
+    options = {"fs": 100, "leads": "I,II"}
+    (row,) = predict(tmp_path / "limbs.npy", run, options=options, progress=False).to_dict("records")
+    assert row["reason"] == "has none of the leads of the classifier"
+    assert np.isnan([value for name, value in row.items() if name.startswith("proba_")]).all()
+
+
 def test_an_ensemble_averages_its_members(runs: Path, archive: Archive) -> None:
     each = [predict(archive, runs / f"seed-{seed}", progress=False) for seed in (0, 3)]
     table = predict(archive, runs, progress=False)

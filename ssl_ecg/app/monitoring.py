@@ -19,6 +19,10 @@ from ssl_ecg.plot.timeline import plot_timeline
 from ssl_ecg.signal import resample_band
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from ssl_ecg.embeddings import Embeddings
     from ssl_ecg.monitor.tables import Tables
 
 STRIP = 10.0
@@ -83,11 +87,12 @@ def monitor_with_report(
     if len(names) != len(recording.leads):
         problem = f"{len(names)} names for {len(recording.leads)} leads ({', '.join(recording.leads)})"
         raise SignalError("leads", problem, "name each lead of the recording")
-    vectors = load_embeddings(reference).vectors if reference is not None else None
+    encoder = load_encoder(checkpoint)
+    vectors = None if reference is None else _usual(load_embeddings(reference), encoder)
     card = monitor_recording(
         recording,
         out,
-        load_encoder(checkpoint),
+        encoder,
         leads=names,
         settings=settings,
         reference=vectors,
@@ -98,6 +103,17 @@ def monitor_with_report(
     annotations = write_annotations(tables, out, Path(source).stem, recording.fs)
     _write_report(Path(out), recording, names, tables, card, annotations.name, top, reference is not None)
     return card
+
+
+def _usual(reference: Embeddings, encoder: nn.Module) -> NDArray[np.floating]:
+    """Give the vectors of a reference; those of another encoder may have as many numbers and mean nothing here."""
+    from ssl_ecg.embedding import weights_fingerprint
+    from ssl_ecg.errors import SignalError
+
+    made_by = (reference.card or {}).get("encoder")
+    if isinstance(made_by, str) and made_by != weights_fingerprint(encoder):
+        raise SignalError("reference", "is of another encoder", "embed it with the same --checkpoint")
+    return reference.vectors
 
 
 def _write_report(

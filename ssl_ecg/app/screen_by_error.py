@@ -76,13 +76,18 @@ def rescore(
     return table.assign(anomaly_score=score, percentile=percentile, p_value=p_value, flagged=flagged), threshold
 
 
-def note_errors(out: Path, run: str | Path, table: pd.DataFrame, threshold: float, n_reference: int) -> None:
+def note_errors(
+    out: Path, run: str | Path, table: pd.DataFrame, threshold: float, operating: OperatingPoint, n_reference: int
+) -> None:
     """Say in screen.json that the scores are reconstruction errors."""
     card = json.loads((out / "screen.json").read_text(encoding="utf-8"))
     card |= {
         "detector": RECONSTRUCTION, "reconstruction": str(run), "params": {"scale": "relative"}, "space": SPACE,
         "threshold": threshold if np.isfinite(threshold) else None, "n_flagged": int(table["flagged"].sum()),
         "n_without_score": int(table["anomaly_score"].isna().sum()), "n_reference": n_reference,
+        "operating": operating.to_dict(),
+        "alert_budget_per_1000": operating.level if operating.kind == "budget" else None,
+        "n_calibration": n_reference if operating.kind == "conformal" else 0,
     }  # fmt: skip
     write_json(out / "screen.json", card)
 

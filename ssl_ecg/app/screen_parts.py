@@ -15,7 +15,9 @@ from ssl_ecg.app.map_data import MOST_POINTS, MOST_THUMBNAILS, choose_points
 from ssl_ecg.app.mapping import fitting_task, label_colours
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.embeddings import Embeddings
+from ssl_ecg.errors import SignalError
 from ssl_ecg.plot.thumbnail import SECONDS, choose_leads, shrink
+from ssl_ecg.screen.folder import record_keys
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,15 +75,18 @@ def find_anomalies(
             vectors,
             where,
         )
-        usual_archive = archive
+        usual_archive, own = archive, np.arange(len(table))
     else:
         among, kind = np.asarray(usual.vectors), "Nearest reference recording"
         rows, places = np.flatnonzero(np.isfinite(among).all(axis=1)), usual.index["row"].to_numpy(int)
+        known = {key: k for k, key in enumerate(record_keys(usual).tolist())}
+        own = np.array([known.get(key, -1) for key in record_keys(records).tolist()])
     codes_of = _codes_by_name([records, *([usual] if usual is not None else [])])
-    anomalies = []
+    anomalies, candidates = [], among[rows]
     for row in strangest(table, top).tolist():
-        distances = np.linalg.norm((among[rows] - vectors[row]) / scale, axis=1)
-        nearest = int(distances.argmin()) if len(rows) else -1
+        distances = np.linalg.norm((candidates - vectors[row]) / scale, axis=1)
+        distances[rows == own[row]] = np.inf  # a record says nothing of itself
+        nearest = int(distances.argmin()) if np.isfinite(distances).any() else -1
         anomalies.append(
             Anomaly(
                 read_recording(archive, int(where[row])),
@@ -235,7 +240,10 @@ def group(
 
     rows = np.flatnonzero(finite)
     screen = KMeansScreen(seed=seed)
-    screen.fit(vectors[rows[subsample(len(rows), _MOST_GROUPED, seed)]])
+    try:
+        screen.fit(vectors[rows[subsample(len(rows), _MOST_GROUPED, seed)]])
+    except SignalError:  # all are equal
+        return clusters, False
     groups = np.full(len(clusters), -1, np.int64)
     groups[rows] = screen.cluster(vectors[rows])
     return groups, True

@@ -41,7 +41,7 @@ def summarise(table: pd.DataFrame, found: Source, typical: Source | None, order:
     records, archive = found.records, found.archive
     remarks = [f"Usual is what resembles {reference_words(typical, order)}."] if typical is not None else []
     if typical is not None:
-        shared = set(records.index["patient_id"]) & set(typical.records.index["patient_id"])
+        shared = _patients(records) & _patients(typical.records)
         if shared:
             remarks.append(
                 f"Patients with recordings on both sides: {len(shared):,}; theirs score lower than they should."
@@ -50,7 +50,7 @@ def summarise(table: pd.DataFrame, found: Source, typical: Source | None, order:
         remarks.append("Give --archive to have the strangest recordings drawn.")
     return Summary(
         records=len(table),
-        patients=int(records.index["patient_id"].nunique()),
+        patients=len(_patients(records)),
         corpora=sorted(map(str, records.index["corpus"].unique())),
         simulated=set(records.index["corpus"]) == {"simulated"},
         n_leads=len(archive.leads) if archive else None,
@@ -59,6 +59,12 @@ def summarise(table: pd.DataFrame, found: Source, typical: Source | None, order:
         band=archive.band if archive else None,
         remarks=tuple(remarks),
     )
+
+
+def _patients(records: Embeddings) -> set[tuple[str, str]]:
+    """Name the patients by their corpus too: corpora number theirs alike."""
+    index = records.index
+    return set(zip(index["corpus"].astype(str), index["patient_id"].astype(str), strict=True))
 
 
 def make_scores(

@@ -139,21 +139,21 @@ def screen_with_report(
     model = autoencoder(reconstruction, found.archive)
     if by_error and model is None:
         raise SignalError(RECONSTRUCTION, "no autoencoder, or no signal", "give --reconstruction RUN and an archive")
+    _forget(out)
     table = screen_folder(
         found.folder, out, detector=SPACE if by_error else detector, reference=typical.folder if typical else None,
-        operating=operating, seed=seed, options=options,
+        operating=OperatingPoint() if by_error else operating, seed=seed, options=options,
     )  # fmt: skip
     fitted = load_detector(out / "detector")
     if by_error and model is not None:
         table, fitted.threshold_ = rescore(table, model, found, typical, operating, progress=progress)
         usual_records = found.records if typical is None else typical.records
-        note_errors(out, str(reconstruction), table, fitted.threshold_, len(usual_records))
+        note_errors(out, str(reconstruction), table, fitted.threshold_, operating, len(usual_records))
     judge_row = find_judge(encoder, fitted, model) if reasons else None
     where = found.records.index["row"].to_numpy(np.int64)
     why = explain(table, found.archive, where, judge_row, top, progress)
     table = with_reasons(table, why)
     write_whole(out / "scores.parquet", lambda file: table.to_parquet(file, index=False))
-    (out / "drift.json").unlink(missing_ok=True)
     verdict = _check_drift(out, found, typical, seed) if drift and typical is not None else None
     order = {
         "source": str(source), "checkpoint": name or None, "reference": str(reference) if reference else None,
@@ -177,6 +177,13 @@ def _check(
         raise SignalError("--false-alarms", problem, "give --reference, --reference-folds or --reference-codes")
     if task is not None:
         get_task(task)
+
+
+def _forget(out: Path) -> None:
+    """Remove what an earlier screen left: its arguments were others, and this one may not finish or not write it."""
+    for path in (out / "report.html", out / "drift.json", out / "scores.csv"):
+        if path.is_file():
+            path.unlink()
 
 
 def _load(checkpoint: str | Path | None) -> nn.Module | None:

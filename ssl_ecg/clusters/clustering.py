@@ -172,14 +172,11 @@ def _check(method: str, k: int | None, n: int, resamples: int) -> None:
 
 
 def _patients(embeddings: Embeddings, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Give patients numbers; records of unknown patients are patients of their own."""
+    """Give patients numbers; those of two corpora are not the same, however named."""
     import pandas as pd
 
-    if "patient_id" not in embeddings.index:
-        return np.arange(len(rows))
-    names = embeddings.index["patient_id"].iloc[rows]
-    numbers, unique = pd.factorize(names)
-    return np.where(numbers < 0, len(unique) + np.arange(len(rows)), numbers)
+    index = embeddings.index.iloc[rows]  # an unknown patient has a name of its own in it
+    return np.asarray(pd.factorize(index["corpus"].astype(str) + "/" + index["patient_id"].astype(str))[0], np.int64)
 
 
 def _fit(
@@ -196,6 +193,8 @@ def _fit(
     X = whitening(Z)
     sample = X[subsample(len(X), _MAX_FIT, settings.seed)]
     models, tried = {}, {}
+    if len(sample) < (settings.k or 1):  # a resample of few patients
+        raise SignalError("cluster", f"{len(sample)} records for {settings.k} clusters", "give fewer clusters")
     wanted = [settings.k] if settings.k else [c for c in CANDIDATES if c <= len(X) // 10]
     for k in wanted:
         models[k] = (_kmeans if settings.method == "kmeans" else _mixture)(sample, k, settings.seed)

@@ -116,7 +116,8 @@ def _read_table(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+        names = {"record_id": str, "corpus": str}  # "007" is not 7
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=names)
     except (OSError, ValueError) as error:
         raise ArchiveError(str(path), f"cannot be read ({error})", "give a CSV or Parquet table") from None
     if "record_id" not in table:
@@ -126,7 +127,14 @@ def _read_table(path: Path) -> pd.DataFrame:
 
 def _labelled_rows(embeddings: Embeddings, path: Path) -> NDArray[np.bool_]:
     table = _read_table(path)
-    return np.asarray(_keys(embeddings.index, table).isin(_keys(table, table)))
+    rows = np.asarray(_keys(embeddings.index, table).isin(_keys(table, table)))
+    if len(table) and not rows.any():
+        raise _unknown(path)
+    return rows
+
+
+def _unknown(path: Path) -> ArchiveError:
+    return ArchiveError(str(path), "names no record of the embeddings", "give the table of the same records")
 
 
 def _probabilities(embeddings: Embeddings, path: Path) -> NDArray[np.float64]:
@@ -136,8 +144,14 @@ def _probabilities(embeddings: Embeddings, path: Path) -> NDArray[np.float64]:
     if not columns:
         raise ArchiveError(str(path), "has no column proba_CLASS", "give the table that `ssl-ecg predict` wrote")
     keys = _keys(table, table)
-    numbers = table[columns].set_axis(keys, axis=0)[~keys.duplicated().to_numpy()]
-    return numbers.reindex(_keys(embeddings.index, table)).to_numpy(np.float64)
+    try:
+        numbers = table[columns].astype(np.float64).set_axis(keys, axis=0)[~keys.duplicated().to_numpy()]
+    except (TypeError, ValueError) as error:
+        raise ArchiveError(str(path), f"a probability is no number ({error})", "give numbers from 0 to 1") from None
+    wanted = _keys(embeddings.index, table)
+    if not wanted.isin(keys).any():
+        raise _unknown(path)
+    return numbers.reindex(wanted).to_numpy(np.float64)
 
 
 def _keys(table: pd.DataFrame, other: pd.DataFrame) -> pd.Series[str]:

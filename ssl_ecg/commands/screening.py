@@ -170,7 +170,8 @@ def said(table: pd.DataFrame) -> list[str]:
     """Say what was found: how many are flagged, and the strangest ten."""
     flagged = int(table["flagged"].sum())
     lines = [f"{flagged} of {len(table)} recordings flagged; strangest first:"]
-    for _, row in table.sort_values("anomaly_score", ascending=False, kind="stable").head(10).iterrows():
+    scored = table.dropna(subset="anomaly_score")
+    for _, row in scored.sort_values("anomaly_score", ascending=False, kind="stable").head(10).iterrows():
         why = f"  {row['leads']}; {row['seconds']} s" if row["leads"] else ""
         lines.append(f"  {row['record_id']}  score {row['anomaly_score']:.3f}{why}")
     lost = int(table["anomaly_score"].isna().sum())

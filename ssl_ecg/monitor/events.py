@@ -21,7 +21,7 @@ class Window:
     state : str
         One of `STATES`. Anomaly: the window is unusual, or a beat in it is.
     score, threshold : float
-        Of the window itself; NaN where it was not scored.
+        Of the window itself; the score is NaN where it was not scored.
     heart_rate : float
         [/min]; NaN with fewer than three beats.
     leads : tuple of str
@@ -60,7 +60,7 @@ class Beat:
     time : float
         R peak [s].
     score, threshold : float
-        NaN where it was not scored.
+        The score is NaN where it was not scored.
     rr : float
         Interval from the beat before [s]; NaN after a pause in the recording.
     label : {"usual", "unusual", "noise", "unknown"}

@@ -231,8 +231,10 @@ class Measurer:
             noisy = self._noisy(region, beats.take(inside), start, end)
             state = "noise" if noisy[usable].all() else ""
             usable = usable & ~noisy
-        if not state and not any(self.rows.present(usable)):
-            state = "lead_off"
+            if not state and not any(self.rows.present(usable)):  # what is left are rows that the encoder knows not
+                state = (
+                    "noise" if any(self.rows.present(~away)) else "lead_off" if any(self.rows.present(~gone)) else "gap"
+                )
         if state:
             return MeasuredWindow(start, end, state, usable, None, _heart_rate(beats.time[inside]))
         fs = float(self.form.fs)

@@ -19,7 +19,7 @@ from ssl_ecg.data.readers.long import LongRecording
 from ssl_ecg.embedding import weights_fingerprint
 from ssl_ecg.errors import RecordError
 from ssl_ecg.files import make_folder, plain, write_json, write_whole
-from ssl_ecg.monitor.event_files import EventFiles
+from ssl_ecg.monitor.event_files import FILES, EventFiles
 from ssl_ecg.monitor.settings import MonitorSettings
 from ssl_ecg.monitor.state import Arrays, monitor_state, restore_monitor
 from ssl_ecg.monitor.stream import Monitor
@@ -32,6 +32,7 @@ BLOCK = 30.0
 """Of recordings on disk, so much is processed at a time [s]."""
 SHORTEST = 60.0
 """A shorter recording has no baseline to speak of [s]."""
+_PLACES = 9  # where a recording is looked at to know it again
 _KEPT_EVERY = 20.0  # the state is kept so often [s of work]
 
 
@@ -88,10 +89,16 @@ def monitor_recording(
     origin = plain(_origin(recording, monitor, encoder, reference))
     make_folder(folder)
     done = _read_card(folder / CARD)
-    if done is not None and done.get("origin") == origin:
+    if (
+        done is not None
+        and done.get("origin") == origin
+        and all((folder / name).is_file() for name, _ in FILES.values())
+    ):
         return done
     (folder / CARD).unlink(missing_ok=True)
     sizes = _resumed(folder, monitor, origin)
+    if sizes is None:
+        (folder / STATE).unlink(missing_ok=True)  # it does not belong to the tables that are begun now
     with closing(EventFiles(folder, sizes)) as files:
         for events in _watched(recording, monitor, files, folder, origin, progress):
             files.write(events)
@@ -153,11 +160,20 @@ def _origin(
         "fs": recording.fs,
         "samples": recording.n_samples,
         "leads": monitor.leads,
-        "content": hashlib.sha256(recording.read(0, round(10 * recording.fs)).tobytes()).hexdigest(),
+        "content": _content(recording),
         "encoder": weights_fingerprint(encoder),
         "settings": monitor.settings.to_dict(),
         "reference": given,
     }
+
+
+def _content(recording: LongRecording) -> str:
+    """Tell recordings apart by what is at several places: many begin with a lead that is not yet attached."""
+    length = round(10 * recording.fs)
+    digest = hashlib.sha256()
+    for start in np.linspace(0, max(0, recording.n_samples - length), _PLACES).astype(int).tolist():
+        digest.update(recording.read(start, start + length).tobytes())
+    return digest.hexdigest()
 
 
 def _read_card(path: Path) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from math import isfinite
 from typing import Any
 
 from ssl_ecg.errors import SignalError
@@ -37,7 +38,7 @@ class MonitorSettings:
     Raises
     ------
     SignalError
-        If the times do not fit together.
+        If the times do not fit together, or a threshold is not a finite number.
 
     Examples
     --------
@@ -62,6 +63,9 @@ class MonitorSettings:
         if not 30 <= self.baseline <= 1800 or self.merge < 0:
             problem = f"baseline {self.baseline:g} s, merge {self.merge:g} s"
             raise SignalError("monitor", problem, "give a baseline of 30 to 1800 s and a merge of at least 0 s")
+        if not (isfinite(self.beat_threshold) and isfinite(self.window_threshold)):
+            problem = f"thresholds {self.beat_threshold:g} (beats) and {self.window_threshold:g} (windows)"
+            raise SignalError("monitor", problem, "give numbers")
 
     @property
     def latency(self) -> float:

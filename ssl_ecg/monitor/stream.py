@@ -171,8 +171,9 @@ class Monitor:
     def _judge(self, windows: list[MeasuredWindow], measured: MeasuredBeats, time: float) -> list[Event]:
         """Score what was measured; `time` is up to where everything has been."""
         beats = self._judged_beats(measured)
-        self.parts.recent = [beat for beat in self.parts.recent if beat.time >= time - 2 * LEFT] + beats
+        self.parts.recent += beats
         items: list[Beat | Window] = [*beats, *(self._judged_window(window) for window in windows)]
+        self.parts.recent = [beat for beat in self.parts.recent if beat.time >= time - 2 * LEFT]
         items.sort(key=lambda item: item.end if isinstance(item, Window) else item.time)
         events: list[Event] = []
         for item in items:

@@ -47,7 +47,9 @@ def read_tables(folder: str | Path) -> Tables:
             )
             tables.append(table[list(columns)])
         except (OSError, ValueError, KeyError) as error:
-            raise ArchiveError(str(path), f"cannot be read ({error})", "run ssl-ecg monitor again") from error
+            raise ArchiveError(
+                str(path), f"cannot be read ({error})", "remove it and run ssl-ecg monitor again"
+            ) from error
     return Tables(*tables)
 
 

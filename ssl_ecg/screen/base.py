@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -24,6 +26,7 @@ Number = TypeVar("Number", bound=np.generic)
 FORMAT = 1
 BLOCK = 16_384  # records scored at once
 _ROUNDS = 5  # of leaving out the strangest and fitting again
+_KINDS: dict[str, Any] = {"int": Integral, "float": Real, "bool": (bool, np.bool_), "str": str, "None": type(None)}
 
 
 class Detector(Estimator, ABC):
@@ -62,6 +65,24 @@ class Detector(Estimator, ABC):
     alert_rate: float
     seed: int
     _suspect = 0.0  # share of the records being fitted that may be strange: trim, before anything is left out
+
+    def set_params(self, **params: Any) -> Any:
+        """Set constructor arguments by name and give the detector back.
+
+        Raises
+        ------
+        SignalError
+            If there is no such argument, or a value is of another kind than it takes.
+        """
+        super().set_params(**params)
+        taken = inspect.signature(type(self).__init__).parameters
+        for name, value in params.items():
+            kinds = str(taken[name].annotation).split(" | ")
+            known = [_KINDS[kind] for kind in kinds if kind in _KINDS]
+            right = any(isinstance(value, kind) for kind in known) and (type(value) is not bool or "bool" in kinds)
+            if len(known) == len(kinds) and not right:
+                raise SignalError(type(self).__name__, f"{name} is {value!r}", f"give {' or '.join(kinds)}")
+        return self
 
     def fit(self, Z: ArrayLike) -> Detector:
         """Learn what is usual from reference embeddings (record, dim).
@@ -145,7 +166,7 @@ class Detector(Estimator, ABC):
         arrays = {name: value for name, value in fitted.items() if isinstance(value, np.ndarray)}
         numbers = {name: value for name, value in fitted.items() if name not in arrays}
         card = {"format": FORMAT, "class": type(self).__name__, "params": self.get_params(), "fitted": numbers}
-        return arrays, card
+        return arrays, {**card, "arrays": sorted(arrays)}
 
     def unpack(self, arrays: Mapping[str, NDArray[Any]], numbers: Mapping[str, Any]) -> None:
         """Take back what ``pack`` gave."""

@@ -75,6 +75,9 @@ def unpacked(card: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Det
     """
     if card["format"] != FORMAT:
         raise ValueError(f"format {card['format']}, not {FORMAT}")
+    lost = set(card.get("arrays", ())) - set(arrays)
+    if lost:
+        raise ValueError(f"no {', '.join(sorted(lost))} among the arrays")
     detector = _CLASSES[card["class"]](**card["params"])
     detector.choice_ = []
     detector.unpack(arrays, card["fitted"])

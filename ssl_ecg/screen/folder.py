@@ -115,7 +115,7 @@ def score_table(
         score = detector.anomaly_score(judged.vectors)
     threshold = operating.threshold(detector.reference_scores_, getattr(detector, "calibration_scores_", None))
     detector.threshold_ = threshold if np.isfinite(threshold) else detector.threshold_
-    names = _nearest_names(detector, judged.vectors, usual, n_nearest, own=reference is None)
+    names = _nearest_names(detector, judged, usual, n_nearest, own=reference is None)
     table = records.index[["record_id", "corpus", "patient_id", "row"]].reset_index(drop=True)
     columns: dict[str, tuple[NDArray[Any], Any]] = {
         "anomaly_score": (score, np.nan),
@@ -171,19 +171,27 @@ def _build(name: str, seed: int, operating: OperatingPoint, options: Mapping[str
 
 
 def _nearest_names(
-    detector: Detector, vectors: NDArray[np.floating], usual: Embeddings, n_nearest: int, *, own: bool
+    detector: Detector, judged: Embeddings, usual: Embeddings, n_nearest: int, *, own: bool
 ) -> list[list[str]]:
-    """Name the nearest reference records of each record, in the detector's space."""
+    """Name the nearest reference records of each record, in the detector's space; none is its own neighbour."""
     if n_nearest < 1:
-        return [[] for _ in range(len(vectors))]
+        return [[] for _ in range(len(judged))]
     rows = subsample(len(usual), _NEIGHBOURS_AMONG, 0)
-    queries, among = detector.transform(vectors), detector.transform(usual.vectors[rows])
+    queries, among = detector.transform(judged.vectors), detector.transform(usual.vectors[rows])
     names = usual.index["record_id"].astype(str).to_numpy()[rows]
     index = build_index(among)
-    if own and len(rows) == len(vectors):
+    if own and len(rows) == len(judged):
         found = search_index(index, queries, n_nearest, own=True)[1]
         return [names[each].tolist() for each in found]
-    found = search_index(index, queries, n_nearest + int(own))[1]
-    if not own:
-        return [names[each].tolist() for each in found]
-    return [names[each[rows[each] != k][:n_nearest]].tolist() for k, each in enumerate(found)]
+    found = search_index(index, queries, n_nearest + 1)[1]
+    if own:
+        return [names[each[rows[each] != k][:n_nearest]].tolist() for k, each in enumerate(found)]
+    place = {key: k for k, key in enumerate(record_keys(usual)[rows].tolist())}  # the screened may be in it
+    same = [place.get(key, -1) for key in record_keys(judged).tolist()]
+    return [names[each[each != k][:n_nearest]].tolist() for k, each in zip(same, found, strict=True)]
+
+
+def record_keys(embeddings: Embeddings) -> NDArray[np.object_]:
+    """Name records by corpus, patient and id."""
+    parts = (embeddings.index[name].astype(str) for name in ("corpus", "patient_id", "record_id"))
+    return np.array(["/".join(key) for key in zip(*parts, strict=True)], dtype=object)

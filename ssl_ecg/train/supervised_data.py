@@ -12,7 +12,7 @@ from ssl_ecg.data.archive import Archive
 from ssl_ecg.data.strips import Strips
 from ssl_ecg.errors import LabelError
 from ssl_ecg.preprocessing import Scale
-from ssl_ecg.train.reduced_leads import ReducedStrips, choose_leads
+from ssl_ecg.train.reduced_leads import ReducedStrips, choose_leads, with_leads
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,8 @@ def open_labelled(
         Leave out training records with any of these quality flags. Validation and test records all count.
     leads : sequence of str, optional
         Train, validate and test with these leads only, as a device would record them: the others are zero and count
-        as absent, also when the classifier predicts. All leads unless given.
+        as absent, also when the classifier predicts. Records that have none of them are not trained on. All leads
+        unless given.
 
     Raises
     ------
@@ -115,6 +116,8 @@ def open_labelled(
     SignalError
         If a lead is not in the archive.
     """
+    shown = None if leads is None else choose_leads(leads, archive.leads)
+    rows = rows[with_leads(archive, shown)[rows]]
     bad = set(exclude_quality)
     quality = archive.index["quality"].iloc[rows]
     kept = rows[[bad.isdisjoint(flag.split(":")[0] for flag in flags) for flags in quality]]
@@ -123,7 +126,6 @@ def open_labelled(
         raise LabelError("data.exclude_quality", problem, "loosen it, or prepare other records")
     window = seconds if test_seconds is None else test_seconds
     stride = window / 2 if test_stride is None else test_stride
-    shown = None if leads is None else choose_leads(leads, archive.leads)
     train = (
         Strips(archive, seconds, rows=kept, targets=targets)
         if shown is None

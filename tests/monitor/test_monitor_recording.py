@@ -7,6 +7,7 @@ import tracemalloc
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import wfdb
 
@@ -14,11 +15,13 @@ import ssl_ecg.monitor.recording as recording_module
 from ssl_ecg.app.monitoring import clock, draw_strip, monitor_with_report
 from ssl_ecg.cli import run
 from ssl_ecg.data.readers.long import LongRecording
+from ssl_ecg.embeddings import Embeddings
 from ssl_ecg.errors import RecordError, SignalError
 from ssl_ecg.monitor.recording import CARD, STATE, monitor_recording
 from ssl_ecg.monitor.settings import MonitorSettings
 from ssl_ecg.monitor.stream import Monitor
 from ssl_ecg.monitor.tables import Tables, read_tables, write_annotations, write_parquet
+from ssl_ecg.train.checkpoint import save_encoder
 
 SHORT = MonitorSettings(baseline=40.0, block=10.0)
 NAMES = ("timeline.csv", "beats.csv", "episodes.csv")
@@ -77,7 +80,7 @@ def test_an_interrupted_call_goes_on_and_gives_the_same(long_recording, encoder,
     monitor_recording(long_recording, part, encoder, settings=SHORT)
     assert texts(part) == texts(whole)
     assert not (part / STATE).exists()
-    assert (sorted(set(first))[1] > 40 * 250) == (stopped_at == 9)  # the origin is read from the beginning
+    assert (min(first[recording_module._PLACES :]) > 40 * 250) == (stopped_at == 9)  # after what the origin reads
 
 
 def test_a_finished_recording_is_not_watched_again_unless_something_changed(
@@ -95,8 +98,6 @@ def test_a_finished_recording_is_not_watched_again_unless_something_changed(
 
 
 def test_annotations_are_read_by_wfdb(tmp_path):
-    import pandas as pd
-
     timeline = pd.DataFrame(
         {"start": [0.0, 5.0, 10.0, 15.0], "state": ["normal", "noise", "noise", "anomaly"], "end": [10.0, 15, 20, 25]}
     )
@@ -156,8 +157,6 @@ def test_the_command_writes_a_report(recording, tmp_path, capsys):
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert len(list((out / "strips").glob("*.svg"))) == min(2, len(read_tables(out).episodes)) > 0
     assert len(wfdb.rdann(str(out / "w1"), "ssl").sample) > 100
-    import pandas as pd
-
     for name, table in zip(NAMES, read_tables(out), strict=True):
         pd.testing.assert_frame_equal(pd.read_parquet(out / name.replace(".csv", ".parquet")), table)
     assert {"overview.png", "overview.svg"} <= {path.name for path in out.iterdir()}
@@ -215,3 +214,62 @@ def test_ventricular_beats_of_a_real_recording(real_data, released, name):
     ventricular = [symbols[nearest[k]] == "V" for k in kept]
     assert sum(ventricular) > 0.97 * (symbols == "V").sum()
     assert roc_auc_score(ventricular, np.nan_to_num([beats[k].score for k in kept], nan=-9)) > 0.97
+
+
+def test_a_state_of_other_settings_does_not_survive_tables_begun_anew(long_recording, encoder, tmp_path, monkeypatch):
+    """Killed, begun with other settings, killed before a state was kept, and begun with the first settings again."""
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    monitor_recording(long_recording, whole, encoder, settings=SHORT)
+    feed = Monitor.feed
+
+    def stopped_at(sample):
+        def interrupted(self, chunk):
+            if self.fed >= sample:
+                raise KeyboardInterrupt
+            return feed(self, chunk)
+
+        return interrupted
+
+    other = MonitorSettings(baseline=40.0, block=10.0, beat_threshold=2.74)
+    for settings, kept_every, until in ((SHORT, 0.0, 80), (other, 1e9, 140)):
+        monkeypatch.setattr(recording_module, "_KEPT_EVERY", kept_every)
+        monkeypatch.setattr(Monitor, "feed", stopped_at(until * 250))
+        with pytest.raises(KeyboardInterrupt):
+            monitor_recording(long_recording, part, encoder, settings=settings)
+    monkeypatch.setattr(Monitor, "feed", feed)
+    monitor_recording(long_recording, part, encoder, settings=SHORT)
+    assert texts(part) == texts(whole)
+
+
+def test_another_recording_of_the_same_name_that_begins_alike_is_watched(recording, encoder, saved, tmp_path):
+    signal = recording(90.0, 250.0, "NORM").signal[[1]].copy()
+    signal[:, : 250 * 12] = 0  # the lead is attached later
+    first = monitor_recording(
+        LongRecording(saved(np.zeros_like(signal)), fs=250.0, leads=["II"]), tmp_path / "out", encoder, settings=SHORT
+    )
+    second = monitor_recording(
+        LongRecording(saved(signal), fs=250.0, leads=["II"]), tmp_path / "out", encoder, settings=SHORT
+    )
+    assert not first["beats"]
+    assert sum(second["beats"].values()) > 60
+
+
+def test_a_finished_recording_whose_table_is_gone_is_watched_again(long_recording, encoder, tmp_path):
+    monitor_recording(long_recording, tmp_path, encoder, settings=SHORT)
+    before = texts(tmp_path)
+    (tmp_path / "beats.csv").unlink()
+    monitor_recording(long_recording, tmp_path, encoder, settings=SHORT)
+    assert texts(tmp_path) == before
+
+
+def test_a_reference_of_another_encoder_is_refused(recording, encoder, saved, tmp_path):
+    vectors = np.random.default_rng(0).normal(size=(20, encoder.dim)).astype(np.float32)
+    index = pd.DataFrame({"record_id": [f"r{k}" for k in range(20)]})
+    Embeddings(vectors, index, {"encoder": "of something else"}).save(tmp_path / "usual")
+    save_encoder(encoder, tmp_path / "encoder", architecture={"name": "conv1d", "widths": [4, 8]})
+    path = saved(recording(90.0, 250.0, "NORM").signal[[1]])
+    with pytest.raises(SignalError, match="of another encoder"):
+        monitor_with_report(
+            path, tmp_path / "out", tmp_path / "encoder", reference=tmp_path / "usual",
+            options={"fs": 250.0, "leads": ["II"]},
+        )  # fmt: skip

@@ -137,3 +137,28 @@ def test_wrong_shapes_are_refused(encoder, wrong):
 def test_a_low_rate_is_refused(encoder):
     with pytest.raises(SignalError, match="80 Hz"):
         Monitor(encoder, 50.0, ["II"])
+
+
+def test_windows_know_the_beats_before_a_long_block(encoder, recording):
+    signal = recording(150.0, 250.0, "PVC").signal[[1]]
+    settings = MonitorSettings(baseline=40.0, block=60.0, window=20.0)
+    events = run(encoder, signal, 250.0, ["II"], settings)
+    times = np.array([beat.time for beat in of_kind(events, Beat)])
+    for window in of_kind(events, Window):
+        assert window.beats == np.count_nonzero((times >= window.start) & (times < window.end)), window
+
+
+def test_a_row_that_is_no_lead_does_not_hide_what_is_wrong_with_the_lead(encoder, recording):
+    good = recording(150.0, 250.0, "NORM").signal[1]
+    rows = np.stack([good, good])
+    rows[0, 60 * 250 : 85 * 250] += np.random.default_rng(0).normal(size=25 * 250).astype(np.float32)
+    rows[0, 100 * 250 : 125 * 250] = np.nan
+    state = {w.start: w.state for w in of_kind(run(encoder, rows, 250.0, ["II", "X"]), Window)}
+    assert {state[t] for t in (60.0, 65.0, 70.0, 75.0)} == {"noise"}
+    assert {state[t] for t in (100.0, 105.0, 110.0, 115.0)} == {"gap"}
+
+
+@pytest.mark.parametrize("name", ["beat_threshold", "window_threshold"])
+def test_thresholds_are_numbers(name):
+    with pytest.raises(SignalError, match="give numbers"):
+        MonitorSettings(**{name: float("nan")})

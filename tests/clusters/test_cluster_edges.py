@@ -1,0 +1,56 @@
+"""Clusters and orders where patients are few, share names across corpora, or tables do not fit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ssl_ecg.clusters import clustering
+from ssl_ecg.clusters.clustering import cluster
+from ssl_ecg.clusters.folder import order_folder
+from ssl_ecg.embeddings import Embeddings
+from ssl_ecg.errors import ArchiveError
+
+CLOUD = np.random.default_rng(0).normal(size=(40, 4))
+
+
+@pytest.mark.parametrize("method", ["kmeans", "gmm"])
+def test_a_sample_with_fewer_records_than_clusters_counts_as_lost(method):
+    patients = ["many"] * 36 + ["few"] * 4  # a sample may hold the second alone
+    embeddings = Embeddings(CLOUD, pd.DataFrame({"record_id": range(40), "corpus": "toy", "patient_id": patients}))
+    found = cluster(embeddings, method=method, k=6, resamples=8)
+    assert found.stability is not None
+    assert found.stability.ari.shape == (8,)
+    assert found.stability.ari.min() == 0
+
+
+def test_patients_of_two_corpora_are_not_the_same():
+    index = pd.DataFrame({"record_id": range(40), "corpus": ["a", "b"] * 20, "patient_id": np.arange(40) // 4})
+    embeddings = Embeddings(CLOUD, index)
+    numbers = clustering._patients(embeddings, np.arange(40))
+    keys = list(zip(index["corpus"], index["patient_id"], strict=True))
+    assert [[a == b for b in keys] for a in keys] == [[a == b for b in numbers] for a in numbers]
+
+
+def test_names_in_tables_are_text(tmp_path):
+    names = [f"{k:03d}" for k in range(40)]
+    Embeddings(CLOUD, pd.DataFrame({"record_id": names, "corpus": "toy"})).save(tmp_path / "e")
+    (tmp_path / "labelled.csv").write_text("record_id\n" + "\n".join(names[:30]) + "\n")
+    order = order_folder(tmp_path / "e", tmp_path / "o", 40, labelled=tmp_path / "labelled.csv")
+    assert sorted(order["record_id"]) == names[30:]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "said"),
+    [
+        ("labelled", "record_id\nelse\n", "names no record"),
+        ("predictions", "record_id,proba_A\nelse,0.5\n", "names no record"),
+        ("predictions", "record_id,proba_A\n000,much\n", "no number"),
+    ],
+)
+def test_tables_that_do_not_fit(tmp_path, kind, text, said):
+    Embeddings(CLOUD, pd.DataFrame({"record_id": [f"{k:03d}" for k in range(40)]})).save(tmp_path / "e")
+    (tmp_path / "table.csv").write_text(text)
+    with pytest.raises(ArchiveError, match=said):
+        order_folder(tmp_path / "e", tmp_path / "o", 3, **{kind: tmp_path / "table.csv"})
