@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Callable
@@ -140,6 +141,31 @@ def contamination(
     return table
 
 
+def draw(content: dict[str, Any], path: Path) -> None:
+    """Draw AUROC with its interval for every detector and encoder, out of the JSON only."""
+    import ssl_ecg.plot.style as style
+
+    figure = style.new_figure(7.6, 4.6)
+    axes = figure.add_subplot()
+    encoders = list(dict.fromkeys(name.split(" ", 1)[0] for name in content["auroc"] if "reconstruction" not in name))
+    for k, encoder in enumerate(encoders):
+        for row, detector in enumerate(DETECTORS):
+            found = content["auroc"].get(f"{encoder} {detector}")
+            if found:
+                y = row + 0.16 * (k - (len(encoders) - 1) / 2)
+                label = encoder if row == 0 else "_"
+                axes.plot([found["low"], found["high"]], [y, y], color=style.PALETTE[k], linewidth=1.4, label="_")
+                axes.plot(found["value"], y, style.MARKERS[k], color=style.PALETTE[k], markersize=5, label=label)
+    errors = [v["value"] for name, v in content["auroc"].items() if "reconstruction" in name]
+    if errors:
+        axes.axvline(max(errors), color=style.SOFT, linewidth=1, linestyle="--", label="reconstruction error")
+    axes.set_yticks(range(len(DETECTORS)), list(DETECTORS))
+    axes.invert_yaxis()
+    style.tidy(axes, xlabel="AUROC, abnormal against normal records", grid="x")
+    style.legend(axes, loc="center left", bbox_to_anchor=(1.02, 0.5))
+    style.save_figure(figure, path, ("png",))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="working folder of evaluation/comparison/run.py")
@@ -187,6 +213,7 @@ def main() -> None:
                     }
                 }
     write_json(options.out, results(divisions, z, scores, seeds, options, started))
+    draw(json.loads(options.out.read_text()), options.out.with_suffix(""))
 
 
 def results(
