@@ -80,7 +80,9 @@ def _about(item: Anomaly, scores: Scores | None, names: dict[str, str]) -> Marku
         if item.p_value is not None:
             parts.append(joined(f", p = {item.p_value:.3g}"))
         if scores.threshold is not None:
-            parts.append(joined(", flagged" if item.score >= scores.threshold else ", below the threshold"))
+            known = item.row is not None and len(scores.marks) > item.row
+            flagged = scores.marks[item.row] if known else item.score >= scores.threshold  # type: ignore[index]
+            parts.append(joined(", flagged" if flagged else ", not flagged"))
     parts.append(joined(". ", _described(item.recording, names)))
     if item.neighbours:
         near = "; ".join(

@@ -108,6 +108,8 @@ class Scores:
         One for each value, or empty.
     reasons : sequence of str
         One for each value, such as "V1, V2; 3.2-4.8 s", or empty.
+    marks : sequence of bool
+        Which recordings are flagged, where the threshold alone does not tell: a budget may end among equal scores.
     """
 
     values: ArrayLike = field(repr=False)
@@ -119,6 +121,7 @@ class Scores:
     codes: Sequence[Sequence[str]] = field(default=(), repr=False)
     p_values: Sequence[float] = field(default=(), repr=False)
     reasons: Sequence[str] = field(default=(), repr=False)
+    marks: Sequence[bool] = field(default=(), repr=False)
 
     @property
     def array(self) -> NDArray[np.float64]:
@@ -126,9 +129,16 @@ class Scores:
         return np.asarray(self.values, dtype=np.float64).ravel()
 
     @property
+    def flagged(self) -> NDArray[np.bool_]:
+        """Which recordings are flagged: those marked, or those at or above the threshold."""
+        if self.threshold is None:
+            return np.zeros(self.array.size, bool)
+        return np.asarray(self.marks, bool) if len(self.marks) else self.array >= self.threshold
+
+    @property
     def n_flagged(self) -> int:
-        """Number of recordings at or above the threshold."""
-        return 0 if self.threshold is None else int((self.array >= self.threshold).sum())
+        """Number of recordings flagged."""
+        return int(self.flagged.sum())
 
     def share_below(self, score: float) -> float:
         """Share of the recordings with a lower score."""

@@ -77,7 +77,7 @@ def add_scores(page: Page, scores: Scores, names: dict[str, str]) -> None:
         share = scores.n_flagged / max(1, scores.array.size)
         about.append(
             f"The operating point is a score of {scores.threshold:.4g}{how}; "
-            f"{scores.n_flagged:,} of {scores.array.size:,} recordings ({share:.1%}) reach it."
+            f"{scores.n_flagged:,} of {scores.array.size:,} recordings ({share:.1%}) are flagged."
         )
     page.text(" ".join(part for part in about if part))
     try:
@@ -91,8 +91,8 @@ def add_scores(page: Page, scores: Scores, names: dict[str, str]) -> None:
 
 def _add_score_list(page: Page, scores: Scores, names: dict[str, str]) -> None:
     order = np.argsort(-np.nan_to_num(scores.array, nan=-np.inf), kind="stable").tolist()
-    lowest = -np.inf if scores.threshold is None else scores.threshold
-    flagged = [k for k in order if scores.array[k] >= lowest]
+    chosen = scores.flagged
+    flagged = [k for k in order if np.isfinite(scores.array[k]) and (scores.threshold is None or chosen[k])]
     coded, judged = len(scores.codes) == len(order), len(scores.p_values) == len(order)
     explained = len(scores.reasons) == len(order) and any(scores.reasons)
     listed = flagged[:ROWS]

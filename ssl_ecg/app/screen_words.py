@@ -92,6 +92,7 @@ def make_scores(
         codes=[tuple(codes) for codes in records.index["codes"]],
         p_values=table["p_value"].tolist() if judged else (),
         reasons=[f"{leads}; {seconds} s" if leads else "" for leads, seconds in said],
+        marks=table["flagged"].tolist(),
     )
 
 

@@ -255,7 +255,7 @@ def test_screen_report_shows_operating_point_and_flagged_list(tmp_path: Path, ch
     text = path.read_text(encoding="utf-8")
     check(text)
     words = plain(text)
-    assert "2 of 4 recordings (50.0%) reach it" in words
+    assert "2 of 4 recordings (50.0%) are flagged" in words
     assert re.search(r"1 d 9 MI myocardial infarction 2 b 5 MI", words)
     assert "Strange is not ill" in words
     assert "Score 9 , above 75.0% of the recordings" in words

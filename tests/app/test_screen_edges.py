@@ -67,7 +67,8 @@ def test_equal_recordings_are_screened(tmp_path: Path) -> None:
     embeddings(np.ones((30, 5), np.float32), "new").save(tmp_path / "equal")
     table = screen_with_report(tmp_path / "equal", tmp_path / "out", reference=tmp_path / "usual")
     assert table["anomaly_score"].nunique() == 1
-    assert (tmp_path / "out" / "report.html").is_file()
+    assert table["flagged"].sum() == 1, "20 of 1,000, at least one, though all score alike"
+    assert "Flagged recordings (1)" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
 def test_nothing_is_left_of_an_earlier_screen(tmp_path: Path, monkeypatch) -> None:
