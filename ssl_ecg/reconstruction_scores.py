@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.errors import SignalError
 from ssl_ecg.reconstruction import ErrorScale, Reconstructor, load_reconstructor, reconstruct
+from ssl_ecg.screen.conformal import conformal_p_values
 from ssl_ecg.screen.operating import OperatingPoint
 
 if TYPE_CHECKING:
@@ -64,23 +65,48 @@ def reconstruction_table(
         usual = reconstruct(model, reference, scale=scale, batch_size=batch_size, progress=progress).score
     else:
         usual = score if reference is None else score[_rows(reference, len(score))]
-    usual = np.sort(usual[np.isfinite(usual)])
-    if not len(usual):
+    if not np.isfinite(usual).any():
         raise SignalError(
             "reconstruct", "no record of the reference has a score", "give a reference with valid samples"
         )
-    known = np.isfinite(score)
+    columns, _ = error_columns(score, usual, point)
     table = archive.index[["record_id", "corpus", "patient_id"]].reset_index(drop=True)
     table["row"] = np.arange(len(archive))
-    table["anomaly_score"] = score
-    table["percentile"] = np.where(known, 100.0 * np.searchsorted(usual, score) / len(usual), np.nan)
-    table["p_value"] = np.nan
+    for name in ("anomaly_score", "percentile", "p_value"):
+        table[name] = columns[name]
     table["cluster"] = np.full(len(score), -1, np.int64)
-    flagged = np.zeros(len(score), bool)
-    flagged[known] = point.flag(score[known], point.threshold(usual))
-    table["flagged"] = flagged
+    table["flagged"] = columns["flagged"]
     table["nearest"] = [[] for _ in range(len(score))]
     return table
+
+
+def error_columns(
+    score: NDArray[np.float64], usual: NDArray[np.float64], operating: OperatingPoint
+) -> tuple[dict[str, NDArray[Any]], float]:
+    """Judge reconstruction errors by those of the reference.
+
+    Parameters
+    ----------
+    score, usual : float64 array (record,)
+        Of the screened and of the usual records; NaN where there is none.
+    operating : OperatingPoint
+        For "conformal" all usual records are the standard, as the autoencoder is not fitted on them.
+
+    Returns
+    -------
+    columns : dict
+        anomaly_score, percentile, p_value (NaN unless conformal) and flagged; a record without a score is not flagged.
+    threshold : float
+        NaN for a budget.
+    """
+    usual, known = np.sort(usual[np.isfinite(usual)]), np.isfinite(score)
+    threshold = operating.threshold(usual, usual)
+    flagged, p_value = np.zeros(len(score), bool), np.full(len(score), np.nan)
+    flagged[known] = operating.flag(score[known], threshold)
+    if operating.kind == "conformal":
+        p_value[known] = conformal_p_values(usual, score[known])
+    percentile = np.where(known, 100.0 * np.searchsorted(usual, score) / max(1, len(usual)), np.nan)
+    return {"anomaly_score": score, "percentile": percentile, "p_value": p_value, "flagged": flagged}, threshold
 
 
 def _rows(reference: ArrayLike, n: int) -> np.ndarray:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from ssl_ecg.app.screen_sources import Source
 from ssl_ecg.errors import SignalError
 from ssl_ecg.files import write_json
-from ssl_ecg.screen.conformal import conformal_p_values
 from ssl_ecg.screen.operating import OperatingPoint
 
 if TYPE_CHECKING:
@@ -61,19 +60,12 @@ def rescore(
     SignalError
         If an archive is not known.
     """
+    from ssl_ecg.reconstruction_scores import error_columns
+
     score = _errors(model, found, progress)
     usual = score if typical is None else _errors(model, typical, progress)
-    usual = np.sort(usual[np.isfinite(usual)])
-    known = np.isfinite(score)
-    threshold = operating.threshold(usual, usual)
-    flagged = np.zeros(len(score), bool)
-    flagged[known] = operating.flag(score[known], threshold)
-    p_value = np.full(len(score), np.nan)
-    if operating.kind == "conformal":
-        p_value[known] = conformal_p_values(usual, score[known])
-    percentile = 100.0 * np.searchsorted(usual, score) / max(1, len(usual))
-    percentile = np.where(known, percentile, np.nan)
-    return table.assign(anomaly_score=score, percentile=percentile, p_value=p_value, flagged=flagged), threshold
+    columns, threshold = error_columns(score, usual, operating)
+    return table.assign(**columns), threshold
 
 
 def note_errors(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ssl_ecg.errors import LabelError, RecipeError
-from ssl_ecg.evaluate.bootstrap import bootstrap_intervals, paired_difference
+from ssl_ecg.evaluate.judge import Judge, Scored
 from ssl_ecg.evaluate.splits import Split
 from ssl_ecg.screen.detectors import DETECTORS
 
@@ -83,29 +84,31 @@ def screening(
         if not 0 < is_usual[rows].sum() < len(rows):
             problem = f"split {name} has {int(is_usual[rows].sum())} usual of {len(rows)} test records"
             raise LabelError("protocol.usual", problem, "choose another class or split")
-    rows = np.concatenate(list(tests.values()))
-    parts = np.concatenate([np.full(len(of), name) for name, of in tests.items()])
-    judge = _Judge(~is_usual[rows], patients[rows], parts, n_resamples)
     counts = {
         name: {"reference": len(references[name]), "usual": int(is_usual[of].sum()), "test": len(of)}
         for name, of in tests.items()
     }
     found: dict[str, Any] = {"usual": usual, "records": counts, "detectors": {}}
+    unusual = np.where(is_usual, 0.0, 1.0)[:, None]
+    of_class = {c: is_usual | (labels[:, k] == 1) for k, c in enumerate(classes) if c != usual}
+
+    def judge(keep: NDArray[np.bool_]) -> Judge:
+        only = {name: replace(splits[name], test=of[keep[of]]) for name, of in tests.items()}
+        return Judge(only, unusual, patients, ["unusual"], n_resamples=n_resamples)
+
+    everything = np.ones(len(labels), bool)
+    whole, by_class = judge(everything), {c: judge(keep) for c, keep in of_class.items()}
     for detector in detectors:
         scores = {
-            name: np.concatenate([_scores(detector, z, references[part], tests[part], seed) for part in tests])
+            name: [_scores(detector, z, references[part], of, seed) for part, of in tests.items()]
             for name, z in vectors.items()
         }
         first = next(iter(scores.values()))
         found["detectors"][detector] = {
             name: {
-                "auroc": judge.value(score),
-                "by_class": {
-                    c: judge.value(score, is_usual[rows] | (labels[rows, k] == 1))
-                    for k, c in enumerate(classes)
-                    if c != usual
-                },
-                **({} if score is first else {"difference": judge.difference(first, score)}),
+                "auroc": _auroc(whole, score, tests, everything),
+                "by_class": {c: _auroc(of, score, tests, of_class[c]) for c, of in by_class.items()},
+                **({} if score is first else {"difference": whole.difference(_scored(first), _scored(score))}),
             }
             for name, score in scores.items()
         }
@@ -120,20 +123,13 @@ def _scores(
     return fitted.fit(z[reference]).anomaly_score(z[test])
 
 
-class _Judge:
-    """AUROC within each split, averaged; patients are drawn within each."""
+def _scored(scores: Sequence[NDArray[np.float64]]) -> Scored:
+    return Scored([score[None, :, None] for score in scores], [])
 
-    def __init__(self, unusual: NDArray[np.bool_], groups: NDArray[Any], parts: NDArray[Any], n_resamples: int) -> None:
-        self.truth = unusual[:, None].astype(np.float64)
-        self.groups, self.parts, self.n_resamples = groups, parts, n_resamples
 
-    def _options(self, keep: NDArray[np.bool_]) -> dict[str, Any]:
-        return {"groups": self.groups[keep], "parts": self.parts[keep], "n_resamples": self.n_resamples}
-
-    def value(self, score: NDArray[np.float64], keep: NDArray[np.bool_] | None = None) -> dict[str, float]:
-        keep = np.ones(len(score), bool) if keep is None else keep
-        return bootstrap_intervals(self.truth[keep], score[keep, None], **self._options(keep))[0].to_dict()
-
-    def difference(self, first: NDArray[np.float64], other: NDArray[np.float64]) -> dict[str, float]:
-        keep = np.ones(len(first), bool)
-        return paired_difference(self.truth, first[:, None], other[:, None], **self._options(keep)).to_dict()
+def _auroc(
+    judge: Judge, scores: Sequence[NDArray[np.float64]], tests: Mapping[str, NDArray[np.int64]], keep: NDArray[np.bool_]
+) -> dict[str, Any]:
+    kept = [score[keep[of]] for score, of in zip(scores, tests.values(), strict=True)]
+    found: dict[str, Any] = judge.table(_scored(kept), whole=False)["macro"]["auroc"]
+    return found
