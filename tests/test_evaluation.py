@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 import ssl_ecg.evaluate
-from ssl_ecg import Archive, LinearProbe, embed, load_encoder, prepare, pretrain
+from ssl_ecg import Archive, KNNProbe, LinearProbe, embed, load_encoder, prepare, pretrain
 from ssl_ecg.cli import run as run_cli
 from ssl_ecg.data.corpora.base import Corpus, Entry
 from ssl_ecg.data.record import Record
+from ssl_ecg.embedding import weights_fingerprint
 from ssl_ecg.errors import CheckpointError, LabelError, RecipeError
+from ssl_ecg.evaluate.folds import drawn_folds
 from ssl_ecg.evaluate.protocol import Protocol
 from ssl_ecg.evaluate.references import completeness, find_references
-from ssl_ecg.evaluation import evaluate
+from ssl_ecg.evaluation.run import evaluate
 from ssl_ecg.leads import STANDARD_LEADS
 from ssl_ecg.recipes import load_recipe
 
@@ -119,7 +123,7 @@ def test_the_command_prints_the_report(archive: Archive, checkpoint: Path, tmp_p
     assert run_cli(["evaluate", "superclass", str(checkpoint), *arguments, "--set", "protocol.probes=[linear]"]) == 0
     shown = capsys.readouterr().out
     assert "linear, all labels" in shown
-    assert "0.911  ECG-JEPA (linear probe)" in shown
+    assert "0.911  ECG-JEPA (linear probe, on ptbxl)" in shown
     assert "ECG-JEPA" in (tmp_path / "a" / "report.html").read_text()
     assert (tmp_path / "a" / "figures" / "roc.png").stat().st_size > 1000
     assert run_cli(["evaluate", "superclass", "nowhere:to_be_found", *arguments]) == 2
@@ -128,21 +132,121 @@ def test_the_command_prints_the_report(archive: Archive, checkpoint: Path, tmp_p
     assert "is no protocol" in capsys.readouterr().err
 
 
+def with_card(checkpoint: Path, folder: Path, **changes: object) -> Path:
+    """A copy of a checkpoint whose card says something else."""
+    shutil.copytree(checkpoint / "encoder", folder / "encoder")
+    card = json.loads((folder / "encoder" / "card.json").read_text())
+    (folder / "encoder" / "card.json").write_text(json.dumps({**card, **changes}))
+    return folder
+
+
+def test_what_was_chosen_and_whose_weights_are_kept(archive: Archive, checkpoint: Path, tmp_path: Path) -> None:
+    arguments = ["--data", str(archive.path), "--out", str(tmp_path), "--quiet", "--baseline", str(checkpoint)]
+    settings = ["draws=2", "label_sizes=[20,99,500]", "label_shares=[0.001]", "only=[1-3]"]
+    chosen = [part for setting in settings for part in ("--set", f"protocol.{setting}")]
+    assert run_cli(["evaluate", "superclass", str(checkpoint), *arguments, *chosen]) == 0
+    content = json.loads((tmp_path / "report.json").read_text())
+    assert list(content["results"]) == ["encoder", "baseline", "untrained"]
+    assert content["differences"]["encoder - baseline"]["linear/all"]["p_value"] == 1
+    fold = archive.index["fold"].to_numpy(int)
+    labels, known = archive.labels("superclass")
+    train, val = known & (fold > 3) & (fold < 9), known & (fold == 9)
+    z = embed(load_encoder(checkpoint), archive).vectors
+    for kind, probe, name in (("linear", LinearProbe(), "C"), ("knn", KNNProbe(), "k")):
+        probe.fit(z[train], labels[train], z[val], labels[val])
+        (kept,) = content["results"]["encoder"][f"{kind}/all"]["chosen"]["1-3"]
+        assert kept[name] == getattr(probe, f"{name}_")
+        assert list(kept["thresholds"].values()) == pytest.approx(probe.thresholds_)
+        assert len(content["results"]["encoder"][f"{kind}/20"]["chosen"]["1-3"]) == 2
+    assert content["encoder"]["weights"] == weights_fingerprint(load_encoder(checkpoint))
+    assert content["models"]["untrained"]["weights"] != content["encoder"]["weights"]
+    n = int(train.sum())
+    assert content["left_out"] == {
+        "0.1%": f"0 of {n} training records", "99": f"no fewer than all {n} training records",
+        "500": f"no fewer than all {n} training records",
+    }  # fmt: skip
+    text = (tmp_path / "report.txt").read_text()
+    assert f"left out: 500 labels (no fewer than all {n} training records)" in text
+    assert "encoder - baseline: +0.000 [+0.000, +0.000], p = 1.000" in text
+
+
+def test_encoders_that_learnt_labels_of_test_records_are_refused(
+    archive: Archive, checkpoint: Path, tmp_path: Path
+) -> None:
+    def judged(encoder: object, **options: object):
+        protocol = {"protocol": {"probes": ["linear"], **options.pop("protocol", {})}}
+        return evaluate(protocol, encoder, archive, n_resamples=5, progress=False, **options)
+
+    supervised = with_card(checkpoint, tmp_path / "a", labels={"task": "superclass", "records": 9})
+    match = r"learnt from labels of superclass.*splits? 4-6.*split 7-9; judge it with protocol.only=\[1-3\]"
+    for options in ({"encoder": supervised}, {"encoder": energies, "baseline": supervised}):
+        with pytest.raises(LabelError, match=match):
+            judged(**options)
+    clean = judged(supervised, protocol={"only": ["1-3"]})
+    assert list(clean.content["splits"]) == ["1-3"]
+    known = judged(supervised, protocol={"seen_labels": True})
+    text = "\n".join(known.lines())
+    assert "TEST RECORDS WERE OR MAY HAVE BEEN LEARNT BEFORE BY encoder" in text
+    assert "without labels" not in text
+
+
+def test_a_fine_tuned_run_is_judged_on_what_it_tested(archive: Archive, checkpoint: Path, tmp_path: Path) -> None:
+    recipe = {**load_recipe("finetune/scratch"), "encoder": {"name": "conv1d", "widths": [8, 16]}}
+    run = with_card(
+        checkpoint, tmp_path / "run", recipe=recipe, finetuned_on={"task": "superclass"}, pretrained_on=None
+    )
+    index = archive.index
+    table = pd.DataFrame({"record_id": index["record_id"], "corpus": index["corpus"], "set": "val"})
+    table.loc[index["fold"].isin([1, 2, 3]), "set"] = "test"
+    table.to_parquet(run / "predictions.parquet")
+    protocol = {"protocol": {"probes": ["linear"]}}
+    with pytest.raises(LabelError, match=r"learnt.*protocol.only=\[1-3\]"):
+        evaluate(protocol, run, archive, progress=False)
+    report = evaluate(protocol, run, archive, overrides=["protocol.only=[1-3]"], n_resamples=5, progress=False)
+    assert set(report.content["results"]) == {"encoder", "untrained"}
+    assert "encoder has learnt from labels of superclass before" in "\n".join(report.lines())
+
+
+def test_figures_of_others_stand_beside_their_own_task_only(archive: Archive, tmp_path: Path) -> None:
+    own = tmp_path / "superclass.csv"
+    rows = [f"r{k},{int(k % 5 == 0)},{int(k % 5 == 1)}" for k in range(180)]
+    own.write_text("\n".join(["record_id,NORM,MI", *rows]))
+    settings = ["protocol.probes=[linear]", f"protocol.task={own}"]
+    report = evaluate("superclass", energies, archive, overrides=settings, n_resamples=5, progress=False)
+    assert report.content["references"] == []
+    assert "published" not in "\n".join(report.lines())
+
+
+def test_records_without_a_fold_and_drawn_folds_are_said(tmp_path: Path) -> None:
+    mixed = prepare([Loud(), Loud("other", 60, 0)], tmp_path / "a", band=None, workers=1, progress=False)
+    protocol = {"protocol": {"probes": ["linear"]}}
+    report = evaluate(protocol, energies, mixed, n_resamples=5, progress=False)
+    n = sum(k % 11 > 0 for k in range(60))
+    assert "\n".join(report.lines()).count(f"; {n} labelled records without a fold in use are left out") == 3
+    none = prepare([Loud(folds=0)], tmp_path / "b", band=None, workers=1, progress=False)
+    text = "\n".join(evaluate(protocol, energies, none, n_resamples=5, progress=False).lines())
+    assert "no folds are published: 9 were drawn by patient with seed 0" in text
+    order = json.loads((none.path / "prepare.json").read_text())
+    order["sources"][0]["folds"] = 9
+    (none.path / "prepare.json").write_text(json.dumps(order))
+    assert drawn_folds(none) == {"loud": 9}
+
+
 @pytest.mark.slow
 def test_fine_tuning_stands_beside_training_from_scratch(
     archive: Archive, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     protocol = {"protocol": {"probes": ["linear"], "finetune": "finetune/default", "finetune_draws": 1}}
-    from ssl_ecg import evaluation
+    from ssl_ecg.evaluation import ways as evaluation_ways
 
-    original, runs = evaluation.finetune, []
+    original, runs = evaluation_ways.finetune, []
 
     def short(recipe, *arguments, overrides, **options):
         runs.append(options["checkpoint"])
         steps = ["train.steps=4", "train.validate_every=2", "data.seconds=2", "data.test_seconds=3"]
         return original(recipe, *arguments, overrides=[*overrides, *steps], **options)
 
-    monkeypatch.setattr(evaluation, "finetune", short)
+    monkeypatch.setattr(evaluation_ways, "finetune", short)
     report = evaluate(protocol, checkpoint, archive, tmp_path, n_resamples=20, progress=False)
     results = report.content["results"]
     assert runs == [checkpoint, None] * 3
@@ -162,9 +266,10 @@ def test_splits_follow_from_the_folds(folds: int, tmp_path: Path) -> None:
     splits = Protocol().splits(archive.index, labels, known)
     fold, patients = archive.index["fold"], archive.index["patient_id"].to_numpy()
     if folds == 10:
-        assert list(splits) == ["official"]
-        assert set(fold.iloc[splits["official"].test]) == {10}
-        assert set(fold.iloc[splits["official"].val]) == {9}
+        assert list(splits) == ["folds"]
+        assert list(Protocol().splits(archive.index.assign(corpus="ptbxl"), labels, known)) == ["official"]
+        assert set(fold.iloc[splits["folds"].test]) == {10}
+        assert set(fold.iloc[splits["folds"].val]) == {9}
         return
     assert list(splits) == (["1-2", "3-3", "4-4"] if folds else ["1-3", "4-6", "7-9"])
     tested = np.concatenate([split.test for split in splits.values()])
@@ -239,6 +344,11 @@ def test_what_cannot_be_is_named(archive: Archive, checkpoint: Path) -> None:
     fails(RecipeError, "between 0 and 1", label_shares=[1.5])
     fails(RecipeError, "did you mean 'draws'", drows=3)
     fails(RecipeError, "needs a checkpoint and a folder", finetune="finetune/default")
+    fails(LabelError, "no split 'official'.*1-3, 4-6, 7-9", only=["official"])
+    with pytest.raises(RecipeError, match=r"not given.*--data"):
+        evaluate(PROTOCOL, energies)
+    with pytest.raises(RecipeError, match=r"2 folders.*predictions"):
+        evaluate(PROTOCOL, [checkpoint, checkpoint], archive)
     fails(RecipeError, "one|embeddings", lambda strips: strips)
     fails(CheckpointError, "nowhere", "nowhere")
     fails(LabelError, "no such task", task="superclas")

@@ -12,7 +12,22 @@ from ssl_ecg.app.code_names import code_names, full_name
 from ssl_ecg.app.html import Page, strong
 from ssl_ecg.app.probe_sections import shown
 from ssl_ecg.errors import ArchiveError
+from ssl_ecg.evaluate.references import METRICS
 from ssl_ecg.evaluate.reliability import Reliability
+from ssl_ecg.evaluate.report import (
+    UNKNOWN_PART,
+    best_found,
+    best_way,
+    found_here,
+    learnt_in_words,
+    left_out,
+    main_model,
+    over,
+    p_in_words,
+    published,
+    said_of_split,
+    way_in_words,
+)
 from ssl_ecg.plot.confusion import plot_confusion
 from ssl_ecg.plot.ranking import plot_precision_recall, plot_roc
 from ssl_ecg.plot.reliability import plot_reliability
@@ -22,26 +37,8 @@ from ssl_ecg.plot.style import save_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-METRICS = {
-    "auroc": "AUROC",
-    "average_precision": "average precision",
-    "f1": "F1",
-    "precision": "precision",
-    "recall": "recall (sensitivity)",
-    "specificity": "specificity",
-    "specificity_at_90_sensitivity": "specificity at 90 % sensitivity",
-    "accuracy": "accuracy",
-    "f2": "F2",
-    "g2": "G2",
-    "expected_calibration_error": "expected calibration error",
-    "fmax": "Fmax",
-    "subset_accuracy": "subset accuracy",
-    "hamming_loss": "Hamming loss",
-    "challenge_score": "CinC challenge score",
-}
-_BEST = ("finetuned/all", "linear/all", "hybrid/all", "knn/all")
 _MANY = 12
-"""Classes beyond this number have no room in the curves of all models; those of the encoder alone are drawn."""
+"""Classes beyond this number have no room in the curves of all models; those of the first alone are drawn."""
 
 
 def write_evaluation_report(folder: str | Path) -> Path:
@@ -76,11 +73,10 @@ def write_evaluation_report(folder: str | Path) -> Path:
 
 def draw_figures(content: Mapping[str, Any]) -> dict[str, tuple[Figure, str]]:
     """Draw all figures that a report has numbers for: name -> figure and what it shows."""
-    classes, results = content["classes"], content["results"]
-    key = best_way(content)
-    whole = {model: kinds[key] for model, kinds in results.items() if key in kinds and "roc" in kinds[key]}
+    classes, main = content["classes"], main_model(content)
+    whole = {model: found for model, found in best_found(content).items() if "roc" in found}
     if len(classes) > _MANY:
-        whole = {"encoder": whole["encoder"]}
+        whole = {main: whole[main]}
     pooled = "test records of all splits together" if len(content["splits"]) > 1 else "test records"
     drawn = {
         "roc": (
@@ -92,7 +88,7 @@ def draw_figures(content: Mapping[str, Any]) -> dict[str, tuple[Figure, str]]:
                 classes,
                 {m: found["precision_recall"] for m, found in whole.items()},
                 _of_classes(whole, "average_precision"),
-                prevalence=whole["encoder"]["prevalence"],
+                prevalence=whole[main]["prevalence"],
             ),
             f"Precision and recall, {pooled}; the dotted line is the share of positives",
         ),
@@ -105,8 +101,8 @@ def draw_figures(content: Mapping[str, Any]) -> dict[str, tuple[Figure, str]]:
             f"Share of positives over the stated probability, {pooled}",
         ),
         "confusion": (
-            plot_confusion(classes, whole["encoder"]["confusion"]),
-            f"Decisions by the thresholds of validation, encoder, {pooled}",
+            plot_confusion(classes, whole[main]["confusion"]),
+            f"Decisions as chosen on validation, {main}, {pooled}",
         ),
     }
     curves = efficiency(content)
@@ -116,14 +112,9 @@ def draw_figures(content: Mapping[str, Any]) -> dict[str, tuple[Figure, str]]:
     return drawn
 
 
-def best_way(content: Mapping[str, Any]) -> str:
-    """Give the way of judging the encoder with all labels that figures are drawn of."""
-    return next(key for key in _BEST if key in content["results"]["encoder"])
-
-
 def efficiency(content: Mapping[str, Any]) -> dict[str, dict[int, Estimate | float]]:
     """Give macro AUROC by number of labels, of each model and way, where several numbers were tried."""
-    n_train = _mean([split["records"]["train"] for split in content["splits"].values()])
+    n_train = _mean([split["records"].get("train", 0) for split in content["splits"].values()])
     curves: dict[str, dict[int, Estimate | float]] = {}
     for model, kinds in content["results"].items():
         for key, found in kinds.items():
@@ -142,60 +133,96 @@ def _page(content: Mapping[str, Any], figures: Mapping[str, tuple[Figure, str]])
     if content["archive"]["part"]:
         text = "Figures on a part are not to be compared with those that others publish on the whole corpus."
         page.banner("The data are a part of the corpus", text, kind="warn")
+    elif content["archive"]["part"] is None:
+        text = "Figures on a part are not to be compared with those that others publish on the whole corpus."
+        page.banner(f"{UNKNOWN_PART[0].upper()}{UNKNOWN_PART[1:]}", text)
+    _add_warning(page, content)
     page.section("Where it stands").text(*filter(None, [content["protocol"].get("about", "").strip()]))
     _add_models(page, content)
     _add_splits(page, content)
     names = code_names()
     key = best_way(content)
-    _add_classes(page, content["results"]["encoder"][key], key, names)
+    _add_classes(page, main_model(content), content["results"][main_model(content)][key], key, names)
     _add_robustness(page, content["robustness"])
     _add_screening(page, content.get("screening"))
     page.section("Figures")
     for figure, caption in figures.values():
         page.figure(figure, alt=caption, caption=caption)
-    _add_references(page, content["references"])
+    _add_references(page, content)
     facts = {"archive": content["archive"]["fingerprint"], "seconds": f"{content['seconds']:.0f}"}
     sections.add_provenance(page, {**facts, "versions": content["versions"], "encoder": content["encoder"]})
     page.text(sections.NOT_CLINICAL, kind="note")
     return page
 
 
+def _add_warning(page: Page, content: Mapping[str, Any]) -> None:
+    """Warn of test records whose labels a model has learnt before."""
+    learnt = {
+        model: found["labels"]
+        for split in content["splits"].values()
+        for model, found in split.get("seen", {}).items()
+        if found["labels"]
+    }
+    if learnt:
+        text = "Its figures say how well it remembers these records, not how it does on new ones."
+        page.banner(
+            f"Labels of test records were or may have been learnt before by: {', '.join(learnt)}", text, kind="alert"
+        )
+
+
 def _add_models(page: Page, content: Mapping[str, Any]) -> None:
     """Add a row for each model, way and number of labels; and all figures of those with all labels."""
     rows = []
+    main, n_classes = main_model(content), len(content["classes"])
     for model, kinds in content["results"].items():
         for key, found in kinds.items():
             way, _, size = key.partition("/")
-            gain = content["differences"].get(f"encoder - {model}", {}).get(key)
+            gain = content["differences"].get(f"{main} - {model}", {}).get(key) or {}
             value = found["macro"]["auroc"]
-            rows.append([model, way, size, found["draws"], strong(shown(value)), shown(gain, sign=True)])
-    headers = ["model", "way", "labels", "draws", "macro AUROC", "encoder less this model"]
-    caption = "With 95% intervals over test patients, means over splits and draws; differences are paired."
-    page.table(headers, rows, align="lllrrr", caption=caption, sortable=True)
+            figure = strong(f"{shown(value)}{over(value, n_classes)}")
+            test = p_in_words(gain.get("p_value"))
+            rows.append([model, way, size, found["draws"], figure, shown(gain, sign=True), test])
+    headers = ["model", "way", "labels", "draws", "macro AUROC", f"{main} less this model", "p"]
+    caption = (
+        "With 95% intervals over test patients, means over splits and draws; differences are paired, with two-sided "
+        "bootstrap p-values."
+    )
+    page.table(headers, rows, align="lllrrrr", caption=caption, sortable=True)
     whole = [(m, k, found["macro"]) for m, kinds in content["results"].items() for k, found in kinds.items()]
-    whole = [entry for entry in whole if entry[1].endswith("/all")]
+    whole = [entry for entry in whole if len(entry[2]) > 1]
     there = {name: title for name, title in METRICS.items() if any(name in macro for _, _, macro in whole)}
-    rows = [[title, *(shown(macro.get(name)) for _, _, macro in whole)] for name, title in there.items()]
-    headers = ["all labels", *(f"{model}, {key.partition('/')[0]}" for model, key, _ in whole)]
-    page.table(headers, rows, align="lr", caption="Macro means; decisions by thresholds chosen on validation.")
+    rows = [
+        [title, *(f"{shown(macro.get(name))}{over(macro.get(name, {}), n_classes)}" for _, _, macro in whole)]
+        for name, title in there.items()
+    ]
+    headers = ["metric", *(f"{model}, {key.partition('/')[0]}" for model, key, _ in whole)]
+    page.table(headers, rows, align="lr", caption="Macro means; decisions as chosen on validation.")
 
 
 def _add_splits(page: Page, content: Mapping[str, Any]) -> None:
-    rows = [
-        [name, *(f"{n:,}" for n in split["records"].values()), ", ".join(split["seen_in_pretraining"]) or "no"]
-        for name, split in content["splits"].items()
-    ]
-    headers = ["split", "train", "validate", "test", "test records seen in pretraining (without labels)"]
-    page.subsection("Records").table(headers, rows, align="lrrrl")
+    parts = ("train", "val", "test")
+    rows = []
+    for name, split in content["splits"].items():
+        counts = [f"{split['records'][part]:,}" if part in split["records"] else "" for part in parts]
+        without = [c for c, n in split.get("positives", {}).items() if n == 0]
+        none = [f"no positive test record of {', '.join(without)}"] if without else []
+        rows.append([name, *counts, "; ".join([*said_of_split(split), *none]) or "none known to have been seen before"])
+    page.subsection("Records").table(["split", "train", "validate", "test", "to know"], rows, align="lrrrl")
+    if left_out(content):
+        sizes = "; ".join(f"{size} ({why})" for size, why in left_out(content).items())
+        page.text(f"Numbers of labels left out: {sizes}.", kind="note")
+    for model, about in content.get("models", {}).items():
+        if about.get("labels_of"):
+            page.text(f"{learnt_in_words(model, about['labels_of'])}.", kind="note")
 
 
-def _add_classes(page: Page, found: Mapping[str, Any], key: str, names: dict[str, str]) -> None:
+def _add_classes(page: Page, main: str, found: Mapping[str, Any], key: str, names: dict[str, str]) -> None:
     classes: Mapping[str, Mapping[str, Any]] = found["per_class"]
     kinds = [name for name in METRICS if name in next(iter(classes.values()))]
     rows = [[strong(c), full_name(c, names), *(shown(by[name]) for name in kinds)] for c, by in classes.items()]
     page.section("Classes").table(
         ["code", "class", *(METRICS[name] for name in kinds)], rows, align="llr", sortable=True,
-        caption=f"Encoder, {key.partition('/')[0]}, all labels; a class with few positives has a wide interval.",
+        caption=f"{main.capitalize()}, {way_in_words(key)}; a class with few positives has a wide interval.",
     )  # fmt: skip
 
 
@@ -238,13 +265,23 @@ def _add_screening(page: Page, found: Mapping[str, Any] | None) -> None:
     page.section("Screening").table(headers, rows, align="llr", caption=caption, sortable=True)
 
 
-def _add_references(page: Page, references: Sequence[Mapping[str, Any]]) -> None:
+def _add_references(page: Page, content: Mapping[str, Any]) -> None:
+    references = content["references"]
     if references:
-        rows = [[r["who"], r["how"], f"{r['macro_auroc']:.3f}", r["source"]] for r in references]
-        caption = "Macro AUROC on the whole corpus with its official split."
-        page.section("Published figures").table(
-            ["who", "how", "macro AUROC", "source"], rows, align="llrl", caption=caption
-        )
+        rows = [
+            [METRICS[r["metric"]], published(r["value"]), r["who"], r["how"], r["corpus"], r["source"]]
+            for r in references
+        ]
+        here = [
+            f"{METRICS[metric]}: {found}"
+            for metric in dict.fromkeys(r["metric"] for r in references)
+            if (found := found_here(content, metric))
+        ]
+        caption = "Means over classes, on the whole corpus with its official split."
+        if here:
+            caption += f" Here, {way_in_words(best_way(content))}: {'; '.join(here)}."
+        headers = ["metric", "figure", "who", "how", "on", "source"]
+        page.section("Published figures").table(headers, rows, align="lrllll", caption=caption)
 
 
 def _of_classes(whole: Mapping[str, Any], metric: str) -> dict[str, list[float]]:

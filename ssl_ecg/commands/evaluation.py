@@ -14,11 +14,19 @@ from ssl_ecg.errors import CheckpointError
 
 def add_evaluate(commands: Any) -> None:
     """Add `evaluate`."""
-    text = "Measure a checkpoint by a protocol, beside an untrained encoder and published figures."
+    text = "Measure a checkpoint, or what fine-tuned runs have said, by a protocol, beside published figures."
     parser = command(commands, "evaluate", evaluate_checkpoint, text)
     parser.add_argument("protocol", help="such as superclass or label-efficiency (see 'ssl-ecg recipes list')")
-    parser.add_argument("checkpoint", help="run folder, checkpoint folder, released name, or module:function")
-    parser.add_argument("--data", type=Path, required=True, metavar="ARCHIVE")
+    parser.add_argument(
+        "checkpoint", nargs="+",
+        help="run folder, checkpoint folder, released name, or module:function; for predictions one or several "
+        "folders of 'ssl-ecg finetune'",
+    )  # fmt: skip
+    parser.add_argument("--data", type=Path, metavar="ARCHIVE", help="the protocol 'predictions' can do without")
+    parser.add_argument(
+        "--baseline", nargs="+", metavar="CHECKPOINT",
+        help="take paired differences, with p-values, to this one too; for predictions one or several folders",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     overrides(parser, "such as protocol.draws=3")
     quiet(parser)
@@ -27,16 +35,26 @@ def add_evaluate(commands: Any) -> None:
 def evaluate_checkpoint(options: argparse.Namespace) -> None:
     """Evaluate, draw, and print the report."""
     from ssl_ecg.app.evaluation_report import write_evaluation_report
-    from ssl_ecg.evaluation import evaluate
+    from ssl_ecg.evaluation.run import evaluate
 
-    encoder = options.checkpoint
-    if ":" in encoder and not Path(encoder).exists():
-        encoder = find_function(encoder)
     report = evaluate(
-        options.protocol, encoder, options.data, options.out, overrides=options.overrides, progress=not options.quiet
+        options.protocol,
+        _found(options.checkpoint),
+        options.data,
+        options.out,
+        baseline=None if options.baseline is None else _found(options.baseline),
+        overrides=options.overrides,
+        progress=not options.quiet,
     )
     print("\n".join(report.lines()))
     print(f"{write_evaluation_report(options.out)}")
+
+
+def _found(names: list[str]) -> Any:
+    """Take one name as what it stands for, and several as folders."""
+    if len(names) == 1 and ":" in names[0] and not Path(names[0]).exists():
+        return find_function(names[0])
+    return names if len(names) > 1 else names[0]
 
 
 def find_function(name: str) -> Callable[..., Any]:

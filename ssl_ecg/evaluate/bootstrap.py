@@ -45,6 +45,47 @@ class Interval:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class Difference(Interval):
+    """A paired difference with its interval and test.
+
+    Attributes
+    ----------
+    p_value : float
+        Two-sided: of B resamples d*, 2 min(1 + #(d* <= 0), 1 + #(d* >= 0)) / (B + 1), at most 1. It inverts the
+        percentile interval, so that it is below 0.05 where the interval of 95 % leaves out zero, but for the one that
+        is added: no p is below 2 / (B + 1).
+
+    References
+    ----------
+    Efron and Tibshirani 1993, An Introduction to the Bootstrap, section 15.4 (tests from intervals). Davison and
+    Hinkley 1997, Bootstrap Methods and their Application, equation 4.11 (the one that is added).
+    """
+
+    p_value: float
+
+
+def two_sided_p(differences: ArrayLike) -> float:
+    """Give the two-sided bootstrap p-value of a difference from its resamples; see `Difference`.
+
+    Parameters
+    ----------
+    differences : array (resample,)
+        NaN where a resample could not be judged; such ones do not count.
+
+    Examples
+    --------
+    >>> two_sided_p([0.1] * 99), two_sided_p([0.1, -0.1] * 10), two_sided_p([0.0] * 9)
+    (0.02, 1.0, 1.0)
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return float("nan")
+    fewer = 1 + min(int((values <= 0).sum()), int((values >= 0).sum()))
+    return min(1.0, 2 * fewer / (values.size + 1))
+
+
 def bootstrap_intervals(
     y_true: ArrayLike,
     y_score: ArrayLike,
@@ -113,8 +154,8 @@ def paired_difference(
     n_resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
-) -> Interval:
-    """Give the interval of macro(a) - macro(b), both computed on the same resamples of patients.
+) -> Difference:
+    """Give the interval and test of macro(a) - macro(b), both computed on the same resamples of patients.
 
     Parameters are those of ``bootstrap_intervals``; the two scorings may have different numbers of draws.
 
@@ -131,7 +172,8 @@ def paired_difference(
     defined = np.isfinite(point_a) & np.isfinite(point_b)
     value = float(_mean(point_a[defined]) - _mean(point_b[defined]))
     differences = _mean(values_a[:, defined]) - _mean(values_b[:, defined])
-    return samples.interval(value, differences, level, (values_a + values_b)[:, defined])
+    found = samples.interval(value, differences, level, (values_a + values_b)[:, defined])
+    return Difference(**found.to_dict(), p_value=two_sided_p(differences))  # type: ignore[arg-type]
 
 
 class _Resamples:

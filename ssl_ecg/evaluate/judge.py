@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,10 +42,27 @@ _OF_DECISIONS: dict[str, Any] = {
     "recall": recall,
     "specificity": specificity,
     "accuracy": accuracy,
-    "f2": fbeta,
-    "g2": gbeta,
+    "f2": partial(fbeta, shared=True),
+    "g2": partial(gbeta, shared=True),
 }
+"""F2 and G2 as in the CinC Challenge 2020 and the PTB-XL benchmark: a record's classes share its weight."""
 _OF_RECORDS: dict[str, Any] = {"subset_accuracy": subset_accuracy, "hamming_loss": hamming_loss}
+
+
+class Answer(NamedTuple):
+    """What one model said of the test records of one split, once.
+
+    Attributes
+    ----------
+    proba : float array (record, class)
+    decisions : bool array (record, class)
+    chosen : mapping
+        What validation chose, such as thresholds.
+    """
+
+    proba: FloatArray
+    decisions: NDArray[np.bool_]
+    chosen: Mapping[str, Any]
 
 
 @dataclass
@@ -57,10 +75,13 @@ class Scored:
         One for each split.
     decisions : list of bool array (draw, record, class)
         By thresholds that validation chose.
+    chosen : list of list of mapping
+        What validation chose, for each split and draw.
     """
 
     proba: list[FloatArray]
     decisions: list[NDArray[np.bool_]]
+    chosen: list[list[Mapping[str, Any]]] = field(default_factory=list)
 
     @property
     def joined(self) -> FloatArray:
@@ -68,12 +89,13 @@ class Scored:
         return np.concatenate(self.proba, axis=1)
 
 
-def add_split(scored: dict[str, Scored], answers: Mapping[str, Sequence[tuple[Any, Any]]]) -> None:
-    """Add what was said of the test records of one more split: for each key, (proba, decisions) of every draw."""
+def add_split(scored: dict[str, Scored], answers: Mapping[str, Sequence[Answer]]) -> None:
+    """Add what was said of the test records of one more split: for each key the answers of every draw."""
     for key, draws in answers.items():
         entry = scored.setdefault(key, Scored([], []))
-        entry.proba.append(np.stack([proba for proba, _ in draws]))
-        entry.decisions.append(np.stack([decisions for _, decisions in draws]))
+        entry.proba.append(np.stack([answer.proba for answer in draws]))
+        entry.decisions.append(np.stack([answer.decisions for answer in draws]))
+        entry.chosen.append([answer.chosen for answer in draws])
 
 
 class Judge:
@@ -110,11 +132,12 @@ class Judge:
         """Give macro AUROC; and if the `whole` table is asked for, all other figures, by class too, and curves.
 
         Curves, reliability and confusion are of the records of all splits together, the first draw; all other figures
-        are computed within each split.
+        are computed within each split. Of a mean over classes, ``n_classes`` tells how many could be judged in any
+        split.
         """
         proba = scored.joined
         if not whole:
-            return {"macro": {"auroc": self._intervals(auroc, proba)[0].to_dict()}}
+            return {"macro": {"auroc": _macro(*self._intervals(auroc, proba))}}
         decisions = np.concatenate(scored.decisions, axis=1).astype(np.float64)
         judged = {name: self._intervals(metric, proba) for name, metric in _OF_SCORES.items()}
         judged |= {name: self._intervals(metric, decisions) for name, metric in _OF_DECISIONS.items()}
@@ -130,15 +153,26 @@ class Judge:
             }
             for k, name in enumerate(self.classes)
         }
-        macro = {metric: mean.to_dict() for metric, (mean, _) in {**judged, **whole_records}.items()}
+        macro = {metric: _macro(*found) for metric, found in judged.items()}
+        macro |= {metric: mean.to_dict() for metric, (mean, _) in whole_records.items()}
+        error = macro_mean(errors)
         return {
-            "macro": {**macro, "expected_calibration_error": {"value": macro_mean(errors).value}},
+            "macro": {**macro, "expected_calibration_error": {"value": error.value, "n_classes": error.defined}},
             "per_class": per_class,
             "roc": roc_curves(self.truth, proba[0]),
             "precision_recall": precision_recall_curves(self.truth, proba[0]),
             "prevalence": np.nanmean(self.truth, axis=0),
             "reliability": reliability(self.truth, proba[0]).to_dict(),
             "confusion": confusion(self.truth, decisions[0]),
+        }
+
+    def judged(self, key: str, scored: Scored) -> dict[str, Any]:
+        """Give all that a report says of one way of judging, whole if it is with all labels or knows no number."""
+        return {
+            **self.table(scored, whole=key.partition("/")[2] in ("", "all")),
+            "by_split": self.by_split(scored),
+            "chosen": dict(zip(dict.fromkeys(self.options["parts"].tolist()), scored.chosen, strict=True)),
+            "draws": len(scored.proba[0]),
         }
 
     def by_split(self, scored: Scored) -> dict[str, list[float]]:
@@ -152,7 +186,7 @@ class Judge:
         }
 
     def difference(self, a: Scored, b: Scored) -> dict[str, float]:
-        """Give macro AUROC of `a` less that of `b`, on the same patients."""
+        """Give macro AUROC of `a` less that of `b`, on the same patients, with interval and p-value."""
         return paired_difference(self.truth, a.joined, b.joined, **self.options).to_dict()
 
     def _calibration_errors(self, proba: FloatArray) -> FloatArray:
@@ -174,6 +208,11 @@ def _mean_of(rows: Sequence[FloatArray]) -> FloatArray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a class that no split could judge stays NaN
         return np.asarray(np.nanmean(rows, axis=0))
+
+
+def _macro(mean: Interval, classes: Sequence[Interval]) -> dict[str, float]:
+    """Give a mean over classes as plain numbers, and over how many of them it is."""
+    return {**mean.to_dict(), "n_classes": sum(bool(np.isfinite(of.value)) for of in classes)}
 
 
 def _brief(interval: Interval) -> dict[str, float]:

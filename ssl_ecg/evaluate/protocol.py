@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,8 +21,11 @@ if TYPE_CHECKING:
 
 Probe = Literal["linear", "knn", "hybrid"]
 How = Literal["auto", "folds", "rotations"]
+Judges = Literal["encoder", "predictions"]
 _PSEUDO_FOLDS = 9
 _OFFICIAL = 10
+_PUBLISHED = "ptbxl"
+"""The corpus whose folds are published with it and used by all."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,19 @@ class Protocol:
 
     Parameters
     ----------
+    judges : {"encoder", "predictions"}
+        What is judged: the embeddings of an encoder, or what fine-tuned runs have said of their test records. The
+        latter have their task and split; of the parameters below only `references` and `seen_labels` matter to them.
     task : str
         Name of a label system.
     split : {"auto", "folds", "rotations"}
         "folds": the last fold tests, the one before validates, the others train (PTB-XL's official 10, 9 and 1-8).
         "rotations": each third of the folds tests in turn, and the last of the others validates; patients are
         dealt to nine folds where the corpus has none. "auto": the former where there are ten folds.
+    only : list of str
+        Names of the splits to judge, such as "1-3"; all of them unless given.
+    seen_labels : bool
+        Measure also an encoder that has learnt the labels of test records; the report says so.
     train_corpora, test_corpora : list of str, optional
         Train and validate on some corpora and test on others; given both, nothing is split by folds.
     probes : list of {"linear", "knn", "hybrid"}
@@ -79,8 +88,11 @@ class Protocol:
         If a value is impossible.
     """
 
+    judges: Judges = "encoder"
     task: str = "superclass"
     split: How = "auto"
+    only: list[str] = field(default_factory=list)
+    seen_labels: bool = False
     train_corpora: list[str] | None = None
     test_corpora: list[str] | None = None
     probes: list[Probe] = field(default_factory=lambda: ["linear", "knn"])
@@ -139,14 +151,22 @@ class Protocol:
         Raises
         ------
         LabelError
-            If a set would be empty or two sets share a patient.
+            If a set would be empty, two sets share a patient, or a split asked for is not among them.
         """
+        found = self._splits(index, labels, known)
+        if unknown := [name for name in self.only if name not in found]:
+            raise LabelError("protocol.only", f"no split {unknown[0]!r}", f"choose from {', '.join(found)}")
+        return {name: split for name, split in found.items() if name in self.only or not self.only}
+
+    def _splits(self, index: pd.DataFrame, labels: NDArray[Any], known: NDArray[np.bool_]) -> dict[str, Split]:
         if self.train_corpora is not None and self.test_corpora is not None:
             return {"transfer": self._transfer(index, labels, known)}
         folds = np.asarray(index["fold"].astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan))
         present = sorted({int(fold) for fold in folds[known & np.isfinite(folds)]})
         if self.split == "folds" or (self.split == "auto" and _OFFICIAL in present):
-            return {"official": choose_split(index, labels, known, seed=self.seed)}
+            split = choose_split(index, labels, known, seed=self.seed)
+            return {_name(split, index): split}
+        drawn: dict[str, int] = {}
         if len(present) < 3:
             rows = np.flatnonzero(known)
             patients = index["patient_id"].astype(str).to_numpy()[rows]
@@ -154,15 +174,11 @@ class Protocol:
             folds = np.full(len(index), np.nan)
             folds[rows] = 1 + grouped_folds(labels[rows], patients, shares=shares, seed=self.seed)
             present = list(range(1, _PSEUDO_FOLDS + 1))
+            drawn = {"drawn": _PSEUDO_FOLDS, "seed": self.seed}
         table = index.assign(fold=folds)
         thirds = [[int(fold) for fold in part] for part in np.array_split(present, 3)]
-        return {f"{test[0]}-{test[-1]}": self._rotation(table, labels, known, present, test) for test in thirds}
-
-    def _rotation(
-        self, index: pd.DataFrame, labels: NDArray[Any], known: NDArray[np.bool_], folds: list[int], test: list[int]
-    ) -> Split:
-        *train, val = (fold for fold in folds if fold not in test)
-        return choose_split(index, labels, known, train_folds=train, val_folds=val, test_folds=test)
+        rotated = {f"{test[0]}-{test[-1]}": _rotation(table, labels, known, present, test) for test in thirds}
+        return {name: replace(split, how={**split.how, **drawn}) for name, split in rotated.items()}
 
     def _transfer(self, index: pd.DataFrame, labels: NDArray[Any], known: NDArray[np.bool_]) -> Split:
         corpus, patients = index["corpus"].astype(str).to_numpy(), index["patient_id"].astype(str).to_numpy()
@@ -178,19 +194,44 @@ class Protocol:
         return Split(both[part == 0], both[part == 1], test, how)
 
     def sizes(self, n_train: int) -> dict[str, int]:
-        """Give the numbers of labels by name, those that the training set can give."""
-        shares = {f"{share:.0%}": round(share * n_train) for share in self.label_shares}
-        return {name: n for name, n in (shares | {str(n): n for n in self.label_sizes}).items() if 2 <= n < n_train}
+        """Give the numbers of labels by name, those that the training set can give.
+
+        Examples
+        --------
+        >>> Protocol(label_shares=[0.001, 0.012], label_sizes=[9, 900]).sizes(800)
+        {'1.2%': 10, '9': 9}
+        """
+        return {name: n for name, n in self._wanted(n_train).items() if 2 <= n < n_train}
+
+    def left_out(self, n_train: int) -> dict[str, str]:
+        """Say which numbers of labels the training set cannot give, and why.
+
+        Examples
+        --------
+        >>> Protocol(label_shares=[0.001, 0.012], label_sizes=[900]).left_out(800)
+        {'0.1%': '1 of 800 training records', '900': 'no fewer than all 800 training records'}
+        """
+        return {
+            name: f"{n} of {n_train:,} training records" if n < 2 else f"no fewer than all {n_train:,} training records"
+            for name, n in self._wanted(n_train).items()
+            if not 2 <= n < n_train
+        }
+
+    def _wanted(self, n_train: int) -> dict[str, int]:
+        shares = {f"{100 * share:.12g}%": round(share * n_train) for share in self.label_shares}
+        return shares | {str(n): n for n in self.label_sizes}
 
 
-def seen_folds(card: dict[str, Any] | None, corpora: Sequence[str]) -> dict[str, list[int]]:
-    """Give the folds of some corpora that an encoder's card says it was pretrained on.
+def _rotation(
+    index: pd.DataFrame, labels: NDArray[Any], known: NDArray[np.bool_], folds: list[int], test: list[int]
+) -> Split:
+    *train, val = (fold for fold in folds if fold not in test)
+    return choose_split(index, labels, known, train_folds=train, val_folds=val, test_folds=test)
 
-    Examples
-    --------
-    >>> card = {"pretrained_on": {"corpora": {"ptbxl": {"folds": [1, 2]}, "mitdb": {"folds": []}}}}
-    >>> seen_folds(card, ["ptbxl"])
-    {'ptbxl': [1, 2]}
-    """
-    known = ((card or {}).get("pretrained_on") or {}).get("corpora") or {}
-    return {name: list(known[name].get("folds", [])) for name in corpora if name in known}
+
+def _name(split: Split, index: pd.DataFrame) -> str:
+    """Name a split by folds: only PTB-XL's own are official."""
+    if split.how["by"] != "folds":
+        return "patients"
+    published = set(index["corpus"].iloc[split.test].astype(str)) == {_PUBLISHED}
+    return "official" if published and (split.how["val"], split.how["test"]) == ([9], [_OFFICIAL]) else "folds"

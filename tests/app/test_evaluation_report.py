@@ -58,7 +58,10 @@ def report(
             "encoder": {"function": "f"}, "robustness": {"times 2": {"encoder": LOSS}},
             "results": results, "differences": {}, "seconds": 1.0, "versions": {},
             "splits": {name: {"records": counts, "seen_in_pretraining": []} for name, counts in records.items()},
-            "references": [{"who": "A & B", "how": "linear", "macro_auroc": 0.9, "source": "paper"}],
+            "references": [
+                {"who": "A & B", "how": "linear", "metric": m, "value": 0.9, "corpus": "mine", "source": "paper"}
+                for m in ("auroc", "f1")
+            ],
         }
     )  # fmt: skip
 

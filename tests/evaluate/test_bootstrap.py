@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from ssl_ecg.errors import LabelError
-from ssl_ecg.evaluate.bootstrap import bootstrap_intervals, paired_difference
+from ssl_ecg.evaluate.bootstrap import bootstrap_intervals, paired_difference, two_sided_p
 from ssl_ecg.evaluate.metrics import auroc, f1
 
 
@@ -130,3 +130,45 @@ def test_wrong_shapes_are_refused():
         bootstrap_intervals(y, score, groups=np.zeros(3))
     with pytest.raises(LabelError, match="0 records"):
         bootstrap_intervals(np.zeros((0, 2)), np.zeros((0, 2)))
+
+
+def test_p_value_equals_a_slow_loop_and_agrees_with_the_interval():
+    rng = np.random.default_rng(3)
+    for shift in (-0.3, 0.0, 0.1, 2.0):
+        draws = [*rng.normal(shift, 0.2, 199), np.nan, 0.0]
+        below = above = usable = 0
+        for d in draws:
+            if d == d:
+                usable, below, above = usable + 1, below + (d <= 0), above + (d >= 0)
+        expected = min(1, 2 * min((below + 1) / (usable + 1), (above + 1) / (usable + 1)))
+        assert two_sided_p(draws) == pytest.approx(expected)
+    y, score, groups = _case(3, n=300)
+    for noise in (0.1, 0.3, 0.6):
+        worse = score + noise * np.random.default_rng(9).normal(size=score.shape)
+        pair = paired_difference(y, score, worse, groups=groups, n_resamples=400)
+        assert (pair.p_value < 0.05) == (pair.low > 0 or pair.high < 0)
+    assert np.isnan(two_sided_p([np.nan]))
+
+
+def test_p_value_of_a_difference_is_that_of_resampled_patients():
+    y, score, groups = _case(13, n=120)
+    other = score + 0.5 * np.random.default_rng(2).normal(size=score.shape)
+    pair = paired_difference(y, score, other, groups=groups, n_resamples=2000)
+    members = [np.flatnonzero(groups == g) for g in np.unique(groups)]
+    rng, found = np.random.default_rng(4), []
+    for _ in range(300):
+        rows = np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))])
+        found.append(roc_auc_score(y[rows], score[rows]) - roc_auc_score(y[rows], other[rows]))
+    assert pair.p_value == pytest.approx(
+        2 * min(np.mean(np.array(found) <= 0), np.mean(np.array(found) >= 0)), abs=0.08
+    )
+
+
+def test_p_values_are_uniform_where_nothing_differs():
+    rng, found = np.random.default_rng(11), []
+    for seed in range(150):
+        y = np.repeat([0.0, 1.0], 40)
+        a, b = (y + rng.normal(size=80) for _ in range(2))
+        found.append(paired_difference(y, a, b, n_resamples=99, seed=seed).p_value)
+    assert 0.01 <= np.mean(np.array(found) <= 0.05) <= 0.11
+    assert np.mean(np.array(found) <= 0.5) == pytest.approx(0.5, abs=0.12)

@@ -1,0 +1,1 @@
+"""Evaluation of encoders, callables and fine-tuned runs by a protocol."""
