@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,25 @@ def parse_file(path: Path) -> Any:
         raise RecipeError(str(path), "is not valid YAML: " + shorten(str(error)), "mend the line named") from None
 
 
-def apply_override(recipe: dict[str, Any], override: str) -> None:
-    """Set one value in place."""
+_KEPT = ("weight",)
+"""Beside a name, what is not an argument of the class of that name."""
+
+
+def apply_overrides(recipe: dict[str, Any], overrides: Sequence[str]) -> None:
+    """Set values in place; names come first, and a new one takes away what the recipe says of the old one.
+
+    Examples
+    --------
+    >>> recipe = {"loss": {"name": "focal", "gamma": 1.5}}
+    >>> apply_overrides(recipe, ["loss.smoothing=0.1", "loss.name=bce"])
+    >>> recipe
+    {'loss': {'name': 'bce', 'smoothing': 0.1}}
+    """
+    for override in sorted(overrides, key=lambda one: not one.partition("=")[0].strip().endswith(".name")):
+        _apply(recipe, override)
+
+
+def _apply(recipe: dict[str, Any], override: str) -> None:
     path, equals, text = override.partition("=")
     keys = path.strip().split(".")
     switch = len(keys) == 1 and text.strip() in ("true", "false")  # a section as a whole, such as forest=true
@@ -65,6 +83,9 @@ def apply_override(recipe: dict[str, Any], override: str) -> None:
     if isinstance(place, list):
         place[_number(place, keys[-1], override)] = value
     else:
+        if keys[-1] == "name" and place.get("name") != value:
+            for key in set(place) - {*_KEPT}:
+                del place[key]
         place[keys[-1]] = value
 
 

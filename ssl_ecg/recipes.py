@@ -22,7 +22,7 @@ import yaml
 
 from ssl_ecg.errors import ArchiveError, RecipeError
 from ssl_ecg.files import write_whole
-from ssl_ecg.recipe_yaml import apply_override, parse_file, shorten
+from ssl_ecg.recipe_yaml import apply_overrides, parse_file, shorten
 
 SECTIONS = ("about", "encoder", "views", "method", "head", "loss", "data", "train", "forest", "protocol")
 
@@ -65,7 +65,9 @@ def load_recipe(name_or_path: str | Path | Mapping[str, Any], overrides: Sequenc
     name_or_path : str, Path or mapping
         A name out of `list_recipes`, a YAML file, or its content.
     overrides : sequence of str
-        Such as ``"train.lr=1e-3"``; a list's items are addressed by number, ``"views.transforms.0.p=1"``.
+        Such as ``"train.lr=1e-3"``; a list's items are addressed by number, ``"views.transforms.0.p=1"``. Another name
+        (``"encoder.name=resnet34"``) takes the recipe's arguments of the old one away, as they belong to its class;
+        those that overrides give stay, wherever they stand.
 
     Returns
     -------
@@ -86,8 +88,7 @@ def load_recipe(name_or_path: str | Path | Mapping[str, Any], overrides: Sequenc
     if not isinstance(raw, dict):
         raise RecipeError(where, "is not a mapping of sections", f"start from one of: {', '.join(list_recipes())}")
     raw = _copy(raw)
-    for override in overrides:
-        apply_override(raw, override)
+    apply_overrides(raw, overrides)
     return bind_recipe(raw, where)
 
 

@@ -36,6 +36,8 @@ class Targets:
     kind : {"classes", "continuous"}
     unit : str
         Of numbers, where it is known.
+    exclusive : bool
+        Whether a record has one class and no other.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Targets:
     known: NDArray[np.bool_]
     kind: Kind
     unit: str = ""
+    exclusive: bool = False
 
     @property
     def strata(self) -> FloatArray:
@@ -74,7 +77,8 @@ def find_targets(task: str | Any, index: pd.DataFrame) -> Targets:
     task : str or task
         Name of a label system or of a column ("age"), a ``.csv`` file for `table_task`, or an object with ``name``,
         ``classes`` and ``labels_of(index)`` or ``labels(codes)``, which is a matter of numbers if its ``kind`` is
-        "continuous".
+        "continuous", and of one class a record if it is "multiclass". What a file holds can be said behind its name,
+        as ``"my.csv:kind=multiclass,columns=rhythm"``; see `ssl_ecg.tasks.table_names.named_table`.
     index : DataFrame
         Of an archive or of embeddings.
 
@@ -91,17 +95,19 @@ def find_targets(task: str | Any, index: pd.DataFrame) -> Targets:
     if not known.any():
         problem = f"none of {len(known)} records has a code of this task or a known label"
         raise LabelError(task.name, problem, "choose a task that fits the codes of the corpus")
-    kind: Kind = "continuous" if getattr(task, "kind", "multilabel") == "continuous" else "classes"
-    return Targets(str(task.name), tuple(task.classes), values, known, kind, str(getattr(task, "unit", "")))
+    told = getattr(task, "kind", "multilabel")
+    kind: Kind = "continuous" if told == "continuous" else "classes"
+    unit = str(getattr(task, "unit", ""))
+    return Targets(str(task.name), tuple(task.classes), values, known, kind, unit, exclusive=told == "multiclass")
 
 
 def _named(task: str) -> Any:
     from ssl_ecg.tasks import get_task
     from ssl_ecg.tasks.columns import COLUMN_TASKS
-    from ssl_ecg.tasks.table import table_task
+    from ssl_ecg.tasks.table_names import is_table, named_table
 
-    if task.lower().endswith(".csv"):
-        return table_task(task)
+    if is_table(task):
+        return named_table(task)
     return COLUMN_TASKS[task] if task in COLUMN_TASKS else get_task(task)
 
 
@@ -111,3 +117,27 @@ def _quarters(column: FloatArray) -> FloatArray:
     edges = np.quantile(column[known], np.arange(1, _BINS) / _BINS) if known.any() else np.zeros(_BINS - 1)
     place = np.searchsorted(edges, np.where(known, column, 0.0), side="left")
     return np.asarray((place[:, None] == np.arange(_BINS)) & known[:, None], np.float64)
+
+
+def count_labels(labels: int | str, there: int) -> int:
+    """Give a number of labelled records that is written as such or as a share of those that are there.
+
+    Raises
+    ------
+    LabelError
+        If it is neither.
+
+    Examples
+    --------
+    >>> count_labels(50, 1170), count_labels("10%", 1170), count_labels("0.01 %", 1170)
+    (50, 117, 1)
+    """
+    text = str(labels).strip()
+    try:
+        share = float(text.removesuffix("%")) / 100 if text.endswith("%") else None
+        number = int(text) if share is None else max(1, round(share * there))
+    except ValueError:
+        share, number = None, 0
+    if number < 1 or (share is not None and not 0 < share <= 1):
+        raise LabelError("labels", f"are {labels!r}", "give a whole number from 1 on, or a share such as 10%")
+    return number

@@ -17,14 +17,15 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from sklearn.metrics import roc_auc_score
 
 from ssl_ecg import Archive, LinearProbe, embed, load_encoder, prepare, pretrain
 from ssl_ecg.data.corpora.base import Corpus, Entry
 from ssl_ecg.data.record import Record
-from ssl_ecg.errors import CheckpointError, LabelError, RecipeError
+from ssl_ecg.errors import CheckpointError, LabelError, RecipeError, SignalError
 from ssl_ecg.evaluate.metrics import best_f1_thresholds, macro_auroc
 from ssl_ecg.evaluate.sampling import nested_subsets
-from ssl_ecg.finetuning import finetune
+from ssl_ecg.finetuning.run import finetune
 from ssl_ecg.leads import STANDARD_LEADS
 from ssl_ecg.recipes import load_recipe
 from ssl_ecg.train.classifier import load_classifier
@@ -272,7 +273,7 @@ def test_recipes_for_fine_tuning_are_shipped() -> None:
 def start(archive: Archive, out: Path, *, seconds_a_step: float = 0.0) -> subprocess.Popen[bytes]:
     """Train in a fresh process, as a user does; slowly enough to be hit in the middle if that is asked for."""
     code = (
-        "import time; from ssl_ecg.finetuning import finetune; from ssl_ecg.train.supervised import Supervised\n"
+        "import time; from ssl_ecg.finetuning.run import finetune; from ssl_ecg.train.supervised import Supervised\n"
         "from tests.test_finetuning import FOLDS, recipe\n"
         "loss = Supervised.loss\n"
         f"def slow(self, batch):\n    time.sleep({seconds_a_step})\n    return loss(self, batch)\n"
@@ -322,3 +323,23 @@ def test_command(archive: Archive, checkpoint: Path, tmp_path: Path, capsys: pyt
     assert f"{found['test']['macro']['auroc']:.3f}" in out[1]
     assert found["records"]["train"] == 20
     assert found["checkpoint"] == str(checkpoint)
+
+
+def test_what_is_kept_is_the_best_on_average_over_lead_sets(archive: Archive, tmp_path: Path) -> None:
+    options = recipe(lr=1e-2)
+    options["data"]["val_leads"] = ["all", "v1, II", "I"]
+    out = finetune(options, archive, tmp_path / "a", **FOLDS, test_leads=["II,V1", "I"], progress=False)
+    figures = []
+    for name in ("", "-II-V1", "-I"):
+        table = pd.read_parquet(out / f"predictions{name}.parquet")
+        truth, proba = (
+            table[[f"{kind}_{c}" for c in ("NORM", "MI", "STTC", "CD", "HYP")]] for kind in ("true", "proba")
+        )
+        figures.append(np.mean([roc_auc_score(y, p) for y, p in zip(truth.T.values, proba.T.values, strict=True)]))
+    assert metrics(out)["training"]["best_auroc"] == pytest.approx(np.mean(figures))
+    rows = read_log(out / "log.csv")
+    assert max(float(row["val_auroc"]) for row in rows) == pytest.approx(np.mean(figures), rel=1e-5)
+    for wrong, leads in ((["V7"], None), (["V1"], ["I", "II"])):
+        options["data"] |= {"val_leads": wrong, "leads": leads}
+        with pytest.raises(SignalError, match="V"):
+            finetune(options, archive, tmp_path / "x", **FOLDS, progress=False)

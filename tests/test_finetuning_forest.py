@@ -17,13 +17,13 @@ from sklearn.ensemble import RandomForestClassifier
 from ssl_ecg import Archive, prepare, simulate
 from ssl_ecg.data.corpora.base import Corpus, Entry
 from ssl_ecg.data.record import Record
-from ssl_ecg.errors import CheckpointError, RecipeError
+from ssl_ecg.errors import CheckpointError, RecipeError, SignalError
 from ssl_ecg.evaluate.metrics import best_f1_thresholds, macro_auroc
 from ssl_ecg.features.baselines import ForestBaseline
 from ssl_ecg.features.expert import expert_embeddings, expert_features
 from ssl_ecg.features.forest import StoredForest, load_forest
-from ssl_ecg.finetuning import finetune
-from ssl_ecg.finetuning_seeds import finetune_seeds
+from ssl_ecg.finetuning.run import finetune
+from ssl_ecg.finetuning.seeds import finetune_seeds
 from ssl_ecg.leads import STANDARD_LEADS
 from ssl_ecg.models.conv1d import Conv1DEncoder
 from ssl_ecg.prediction import predict
@@ -181,6 +181,43 @@ def test_predictions_are_those_of_the_run(runs: Path, archive: Archive, tmp_path
     thresholds = [math.inf if t is None else t for t in card["thresholds"]]
     wanted = table[columns].to_numpy()[:78] >= thresholds
     np.testing.assert_array_equal(table[decisions].to_numpy(bool)[:78], wanted)
+
+
+def test_a_forest_of_few_leads(archive: Archive, tmp_path: Path) -> None:
+    """It sees the features of these leads only, when it is fitted and when it is asked."""
+    forest = {"n_trees": 12, "embedding": "none"}
+    recipe = {**RECIPE, "data": {**RECIPE["data"], "leads": ["I", "II"]}, "forest": forest}
+    run = finetune(recipe, archive, tmp_path / "a", **FOLDS, test_leads=["II"], progress=False)
+    labels, _ = archive.labels("superclass")
+    train = np.flatnonzero(archive.index["fold"].to_numpy(int) <= 2)
+    shown = np.isin(archive.leads, ["I", "II"])[:, None]
+    names = expert_features(archive.read(0), 100.0, archive.leads)[0]
+    f = np.full((80, len(names)), np.nan)
+    for k in range(78):
+        f[k] = expert_features(np.where(shown, archive.read(k), np.float32(0)), 100.0, archive.leads)[1]
+    assert not any(np.isfinite(f[:, k]).any() for k, name in enumerate(names) if name.startswith(("V", "aV", "III/")))
+    with pytest.warns(UserWarning, match="no positive"):
+        fitted = ForestBaseline(12, 10, 0).fit(f[train], labels[train])
+    stored = pd.read_parquet(run / "predictions.parquet")
+    columns = [f"proba_{c}" for c in CLASSES]
+    told = load_forest(run / "forest", len(CLASSES)).predict_proba(f[stored["row"]])
+    np.testing.assert_allclose(told, fitted.predict_proba(f[stored["row"]]), atol=1e-6)
+    order = np.argsort(told[:, 0], kind="stable")
+    assert (np.diff(stored["forest_NORM"].to_numpy()[order][stored["row"].to_numpy()[order] < 78]) >= 0).all()
+    for leads, name in ((None, "predictions.parquet"), ("II", "predictions-II.parquet")):
+        table, said = predict(archive, run, leads=leads, progress=False), pd.read_parquet(run / name)
+        np.testing.assert_allclose(table[columns].to_numpy()[said["row"]], said[columns].to_numpy(), atol=1e-6)
+    with pytest.raises(SignalError, match="V1 not among I, II"):
+        predict(archive, run, leads="V1", progress=False)
+    with pytest.raises(SignalError, match="V1 not among I, II"):
+        finetune(recipe, archive, tmp_path / "b", **FOLDS, test_leads=["V1"], progress=False)
+
+
+def test_classifiers_of_other_leads_do_not_answer_together(runs: Path, archive: Archive, tmp_path: Path) -> None:
+    recipe = {**RECIPE, "data": {**RECIPE["data"], "leads": ["II"]}, "forest": False}
+    run = finetune(recipe, archive, tmp_path / "a", **FOLDS, progress=False)
+    with pytest.raises(CheckpointError, match="was trained with II"):
+        predict(archive, [runs / "seed-0", run], progress=False)
 
 
 def test_one_recording_and_a_folder(runs: Path, archive: Archive, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from ssl_ecg import Archive, load_encoder, prepare, pretrain
 from ssl_ecg.data.simulate import SimulatedCorpus
-from ssl_ecg.finetuning import finetune
+from ssl_ecg.finetuning.run import finetune
 from ssl_ecg.models.registry import build_encoder
 from ssl_ecg.prediction import predict
 from ssl_ecg.recipes import load_recipe

@@ -21,12 +21,12 @@ from ssl_ecg.data.corpora.base import Corpus, Entry
 from ssl_ecg.data.record import Record
 from ssl_ecg.embeddings import Embeddings
 from ssl_ecg.errors import CheckpointError, LabelError, RecipeError
-from ssl_ecg.finetuning import finetune
-from ssl_ecg.finetuning_seeds import finetune_seeds
+from ssl_ecg.finetuning.run import finetune
+from ssl_ecg.finetuning.seeds import finetune_seeds
 from ssl_ecg.leads import STANDARD_LEADS
 from ssl_ecg.prediction import predict
 from ssl_ecg.probe import probe_folder, run_probe
-from ssl_ecg.readings import conformal_width
+from ssl_ecg.readings.values import conformal_width
 from ssl_ecg.ridge_probe import RidgeProbe
 from ssl_ecg.targets import find_targets
 from ssl_ecg.tasks.columns import COLUMN_TASKS

@@ -112,3 +112,36 @@ def test_bind_fills_in_defaults() -> None:
     assert bind(target, {"a": 1}, "here") == {"a": 1, "b": 2.5, "c": "x"}
     with pytest.raises(RecipeError, match="here"):
         bind(target, {"b": 1.0}, "here")
+
+
+def test_another_backbone_takes_the_arguments_of_the_old_one_away() -> None:
+    from ssl_ecg.models.registry import ENCODERS
+
+    for name, encoders in (("finetune/scratch", sorted(ENCODERS)[::3]), ("simclr", ["resnet34"])):
+        before = load_recipe(name)
+        for encoder in encoders:
+            bound = load_recipe(name, [f"encoder.name={encoder}"])
+            same = encoder == before["encoder"]["name"]
+            assert bound["encoder"] == (before if same else load_recipe({**before, "encoder": encoder}))["encoder"]
+            assert {**bound, "encoder": 0} == {**before, "encoder": 0}
+        two = load_recipe(name, ["encoder.n_leads=2", "encoder.name=resnet34"])
+        assert two == load_recipe(name, ["encoder.name=resnet34", "encoder.n_leads=2"])
+        assert two["encoder"]["n_leads"] == 2
+
+
+def test_other_losses_methods_and_parts_likewise() -> None:
+    loss = load_recipe("finetune/lead_attention_cinc", ["loss.gamma=3", "loss.name=focal"])["loss"]
+    assert loss == {"name": "focal", "alpha": None, "gamma": 3.0, "power": 0.0, "largest": 20.0}
+    with pytest.raises(RecipeError, match=r"loss\.gamma: unknown key"):
+        load_recipe("finetune/resnet_lstm_ptbxl", ["loss.name=bce", "loss.gamma=3"])
+    before = load_recipe("simclr")
+    bound = load_recipe("simclr", ["method.name=vicreg", "method.hidden_dim=64"])
+    assert bound["method"] == load_recipe({**before, "method": {"name": "vicreg", "hidden_dim": 64}})["method"]
+    combined = {
+        **before,
+        "method": {"name": "combined", "parts": [{"name": "simclr", "temperature": 0.3, "weight": 2}]},
+    }
+    part = load_recipe(combined, ["method.parts.0.name=vicreg"])["method"]["parts"][0]
+    assert (part["name"], part["weight"]) == ("vicreg", 2.0)
+    wide = load_recipe("simclr", ["views.transforms.0.name=gain", "views.transforms.0.largest=2"])
+    assert wide["views"]["transforms"][0]["largest"] == 2.0

@@ -168,7 +168,7 @@ class Archive:
         """
         from ssl_ecg.tasks import get_task
 
-        return get_task(task).labels(self.table(["codes"])["codes"].to_pylist())
+        return get_task(task).labels_of(self.table(["codes", "corpus"]).to_pandas())
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Give columns of the index of readable records as an Arrow table."""

@@ -230,7 +230,10 @@ def _guess(cells: dict[str, list[str]], where: str) -> Kind:
     if all(_is_measured(column) for column in cells.values()):
         return "continuous"
     problem = f"holds more than 0, 1 and nothing in {', '.join(list(cells)[:5])}"
-    raise LabelError(where, problem, "say with table_task(kind=...) what it is, and which columns count")
+    remedy = (
+        "say with table_task(kind=...), or FILE.csv:kind=multiclass,columns=NAME, what it is and which columns count"
+    )
+    raise LabelError(where, problem, remedy)
 
 
 def _is_measured(cells: list[str]) -> bool:

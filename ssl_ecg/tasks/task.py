@@ -33,6 +33,9 @@ class Task:
     coarse : frozenset of str
         Codes too coarse for the task ("MI" where the kind of infarction is asked): a record with one of
         them is not known.
+    stated : frozenset of str
+        Codes that a corpus with coarse ones must have somewhere. One that has none of them leaves what they say open,
+        and nothing of it is known, also where a record has no coarse code: see `labels_of`.
 
     Raises
     ------
@@ -46,6 +49,7 @@ class Task:
     mapping: Mapping[str, tuple[str, ...]] = field(hash=False, repr=False)
     negatives: frozenset[str] = field(default=frozenset(), repr=False)
     coarse: frozenset[str] = field(default=frozenset(), repr=False)
+    stated: frozenset[str] = field(default=frozenset(), repr=False)
 
     def __post_init__(self) -> None:
         if len(set(self.classes)) != len(self.classes) or not self.classes:
@@ -108,5 +112,22 @@ class Task:
         return labels, known
 
     def labels_of(self, index: pd.DataFrame) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Give `labels` of the column ``codes`` of an archive's index."""
-        return self.labels(index["codes"])
+        """Give `labels` of the column ``codes`` of an archive's index.
+
+        The column ``corpus``, if it is there, tells which records have codes of one kind. Where a corpus has coarse
+        codes and none of `stated`, such as a table of the five superclasses of PTB-XL, "NORM" says nothing of form and
+        rhythm.
+        """
+        labels, known = self.labels(index["codes"])
+        if self.stated and "corpus" in index:
+            known &= self._open_nowhere(index)
+        return labels, known
+
+    def _open_nowhere(self, index: pd.DataFrame) -> NDArray[np.bool_]:
+        """Tell of which records the corpus says all that the task asks for."""
+        corpora = index["corpus"].astype(str).to_numpy()
+        there: dict[str, set[str]] = {name: set() for name in np.unique(corpora)}
+        for name, codes in zip(corpora, index["codes"], strict=True):
+            there[name].update(() if codes is None else codes)
+        says = {name: not codes & self.coarse or bool(codes & self.stated) for name, codes in there.items()}
+        return np.array([says[name] for name in corpora], bool)

@@ -20,6 +20,7 @@ from ssl_ecg.files import write_json
 from ssl_ecg.train.checkpoint import load_encoder
 from ssl_ecg.train.heads import Head
 from ssl_ecg.train.losses import BCE
+from ssl_ecg.train.losses_exclusive import CrossEntropy
 from ssl_ecg.train.losses_values import MSE
 from ssl_ecg.train.supervised import Supervised
 from ssl_ecg.train.supervised_data import read_metadata
@@ -39,7 +40,8 @@ def save_head(head: Head, folder: str | Path, *, arguments: Mapping[str, Any], c
     arguments : mapping
         Keyword arguments of `Head`.
     card : mapping
-        Must have "classes" (in the order of the logits) and "thresholds"; the rest is for the reader.
+        Must have "classes" (in the order of the logits) and "thresholds" (None where the largest decides); the rest is
+        for the reader.
 
     Raises
     ------
@@ -95,8 +97,8 @@ def load_classifier(run: str | Path, archive: Archive | None = None) -> tuple[Su
     if archive is not None:
         encoder.preprocessing.check_archive(archive)  # type: ignore[union-attr, operator]
         metadata = torch.from_numpy(read_metadata(archive))
-    criterion = MSE() if card.get("kind") == "continuous" else BCE()
-    return Supervised(encoder, head, criterion, metadata=metadata).eval(), card
+    criterion = {"continuous": MSE, "multiclass": CrossEntropy}.get(str(card.get("kind")), BCE)
+    return Supervised(encoder, head, criterion(), metadata=metadata).eval(), card
 
 
 def read_head_card(run: str | Path) -> dict[str, Any]:

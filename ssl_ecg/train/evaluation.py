@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ssl_ecg.data.strips import Strips
+from ssl_ecg.errors import LabelError
 from ssl_ecg.evaluate.metrics import UndefinedClassWarning, auroc, average_precision, f1, macro, precision, recall
 from ssl_ecg.evaluate.regression import r2
 from ssl_ecg.linear_probe import LinearProbe
 from ssl_ecg.methods.base import Batch
 from ssl_ecg.ridge_probe import RidgeProbe
+from ssl_ecg.train.reduced_leads import with_leads
 from ssl_ecg.train.supervised import Supervised
 from ssl_ecg.train.supervised_data import LabelledData
 
@@ -84,22 +86,42 @@ class Validation:
 
     Parameters
     ----------
-    windows : Strips
-    truth : array (record, target)
+    sets : sequence of (windows, truth)
+        Records and their labels (record, target), once or with several sets of leads; the mean over them counts.
     figure : {"auroc", "r2"}
         Macro AUROC of classes, or mean R2 of numbers.
     """
 
-    windows: Strips
-    truth: NDArray[np.floating]
+    sets: Sequence[tuple[Strips, NDArray[np.floating]]]
     figure: str = "auroc"
+
+    @classmethod
+    def of(cls, data: LabelledData, rows: NDArray[np.int64], figure: str = "auroc") -> Validation:
+        """Validate on some records, with the lead sets that the data name for it.
+
+        Raises
+        ------
+        LabelError
+            If no record has any of the leads of a set.
+        """
+        sets = []
+        for leads in data.val_leads or (None,):
+            there = rows[with_leads(data.archive, leads)[rows]]
+            if not len(there):
+                problem = f"no validation record has any of the leads {','.join(leads or ())}"
+                raise LabelError("data.val_leads", problem, "name others")
+            sets.append((data.windows(there, leads), data.targets[there]))
+        return cls(sets, figure)
 
     def __call__(self, model: Supervised) -> float:
         """Give the figure; NaN where the model gives no numbers."""
+        return float(np.mean([self._figure(model, *one) for one in self.sets]))
+
+    def _figure(self, model: Supervised, windows: Strips, truth: NDArray[np.floating]) -> float:
         if self.figure == "auroc":
-            return validation_auroc(model, self.windows, self.truth)
-        values = predict_proba(model, self.windows)
-        found = r2(self.truth, values) if np.isfinite(values).all() else np.full(1, np.nan)
+            return validation_auroc(model, windows, truth)
+        values = predict_proba(model, windows)
+        found = r2(truth, values) if np.isfinite(values).all() else np.full(1, np.nan)
         return float(found[np.isfinite(found)].mean()) if np.isfinite(found).any() else float("nan")
 
 
@@ -114,10 +136,9 @@ def fit_probe(model: Supervised, data: LabelledData, val: NDArray[np.int64]) -> 
 
 
 def judge(
-    truth: NDArray[np.floating], proba: FloatArray, thresholds: FloatArray, classes: tuple[str, ...]
+    truth: NDArray[np.floating], proba: FloatArray, decision: NDArray[np.bool_], classes: tuple[str, ...]
 ) -> dict[str, Any]:
     """Give the metrics of a set of records, macro and per class; NaN where a class cannot be judged."""
-    decision = proba >= thresholds
     found = {
         "auroc": auroc(truth, proba),
         "average_precision": average_precision(truth, proba),

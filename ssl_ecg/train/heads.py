@@ -36,6 +36,11 @@ class Head(nn.Module):
         Where fine-tuning begins: a linear head with the library's linear probe on the encoder as it is, or at random.
     calibration : {"temperature", "isotonic", "none"}
         How probabilities are calibrated on validation records after training; see `ssl_ecg.evaluate.calibration`.
+    thresholds : {"f1", "sensitivity", "evolved"}
+        How the thresholds of decisions are then chosen on the same records: the best F1 of each class; the highest at
+        which `sensitivity` is reached; or by evolution on the challenge score, for the task cinc26. See
+        `ssl_ecg.evaluate.thresholds`.
+    sensitivity : float in (0, 1]
 
     Examples
     --------
@@ -57,12 +62,16 @@ class Head(nn.Module):
         metadata: bool = False,
         start: Literal["probe", "random"] = "random",
         calibration: Literal["temperature", "isotonic", "none"] = "temperature",
+        thresholds: Literal["f1", "sensitivity", "evolved"] = "f1",
+        sensitivity: float = 0.9,
     ) -> None:
         super().__init__()
         if hidden < 0 or not 0 <= dropout < 1:
             raise RecipeError("head", f"hidden {hidden}, dropout {dropout}", "give 0 or more, and a share below 1")
         if start == "probe" and hidden:
             raise RecipeError("head.hidden", "a probe is linear", "set head.hidden=0 or head.start=random")
+        if not 0 < sensitivity <= 1:
+            raise RecipeError("head.sensitivity", f"is {sensitivity}", "give a share above 0 and at most 1")
         n_features = dim + (N_METADATA if metadata else 0)
         self.metadata = metadata
         self.register_buffer("mean", torch.zeros(n_features))
@@ -71,7 +80,7 @@ class Head(nn.Module):
         self.hidden = nn.Sequential(*layers, nn.Dropout(dropout))
         self.last = nn.Linear(hidden or n_features, n_classes)
         self.start = start
-        self.calibration = calibration
+        self.calibration, self.thresholds, self.sensitivity = calibration, thresholds, sensitivity
 
     def features(
         self, z: Float[Tensor, "batch dim"], metadata: Float[Tensor, "batch 2"] | None = None

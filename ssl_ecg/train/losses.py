@@ -1,4 +1,4 @@
-"""Losses of multi-label classification; what is unknown is masked, in no way negative."""
+"""Losses of classification; what is unknown is masked, in no way negative."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ssl_ecg.errors import RecipeError
-from ssl_ecg.train.losses_base import SupervisedLoss
+from ssl_ecg.train.losses_base import SupervisedLoss, balance
 from ssl_ecg.train.losses_challenge import ChallengeScore
+from ssl_ecg.train.losses_exclusive import CrossEntropy
 from ssl_ecg.train.losses_values import MSE, Huber
 
 _TINY = 1e-12
@@ -76,20 +77,6 @@ class WeightedBCE(SupervisedLoss):
     def _each(self, logits: Tensor, target: Tensor) -> Tensor:
         values = F.binary_cross_entropy_with_logits(logits, target, pos_weight=self.weight, reduction="none")
         return values if self.negative == 1 else values * torch.where(target > 0.5, 1.0, self.negative)
-
-
-def balance(
-    positive: Float[Tensor, " target"], negative: Float[Tensor, " target"], power: float, largest: float
-) -> Float[Tensor, " target"]:
-    """Give ``(negative / positive) ** power`` for each class, from ``1 / largest`` to `largest`.
-
-    Examples
-    --------
-    >>> balance(torch.tensor([2.0, 5.0]), torch.tensor([8.0, 5.0]), 1.0, 3.0).tolist()
-    [3.0, 1.0]
-    """
-    ratio = negative.clamp(min=1) / positive.clamp(min=1)
-    return (ratio**power).clamp(1 / largest, largest)
 
 
 class Focal(SupervisedLoss):
@@ -180,7 +167,8 @@ LOSSES: dict[str, type[SupervisedLoss]] = {
     "focal": Focal,
     "asymmetric": Asymmetric,
     "challenge": ChallengeScore,
+    "cross_entropy": CrossEntropy,
     "mse": MSE,
     "huber": Huber,
 }
-"""The losses by name; the last two are for continuous targets."""
+"""The losses by name; the last two are for continuous targets, "cross_entropy" for one class of several."""

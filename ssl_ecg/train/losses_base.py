@@ -22,6 +22,8 @@ class SupervisedLoss(nn.Module):
 
     continuous: ClassVar[bool] = False
     """Whether targets are numbers; else they are classes."""
+    exclusive: ClassVar[bool] = False
+    """Whether a record has one class and no other."""
 
     def answers(self, logits: Logits) -> Tensor:
         """Give what the outputs mean: probabilities, in float64."""
@@ -46,3 +48,17 @@ class SupervisedLoss(nn.Module):
 
     def _each(self, logits: Tensor, target: Tensor) -> Tensor:
         raise NotImplementedError
+
+
+def balance(
+    positive: Float[Tensor, " target"], negative: Float[Tensor, " target"], power: float, largest: float
+) -> Float[Tensor, " target"]:
+    """Give ``(negative / positive) ** power`` for each class, from ``1 / largest`` to `largest`.
+
+    Examples
+    --------
+    >>> balance(torch.tensor([2.0, 5.0]), torch.tensor([8.0, 5.0]), 1.0, 3.0).tolist()
+    [3.0, 1.0]
+    """
+    ratio = negative.clamp(min=1) / positive.clamp(min=1)
+    return (ratio**power).clamp(1 / largest, largest)

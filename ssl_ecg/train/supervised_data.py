@@ -30,6 +30,8 @@ class LabelledData:
         Windows of records to be classified, and the distance between them [s].
     leads : tuple of str, optional
         The only leads that the model is ever shown; all if there are none here.
+    val_leads : tuple of (tuple of str)
+        Lead sets with which it is validated while it is trained; those above if there are none here.
     """
 
     archive: Archive
@@ -38,6 +40,7 @@ class LabelledData:
     test_seconds: float
     test_stride: float
     leads: tuple[str, ...] | None = None
+    val_leads: tuple[tuple[str, ...], ...] = ()
 
     def windows(self, rows: Sequence[int] | NDArray[np.integer], leads: Sequence[str] | None = None) -> Strips:
         """Open the windows of records, to be averaged; with some leads only, if they are named."""
@@ -83,6 +86,7 @@ def open_labelled(
     scale: Scale = "none",
     exclude_quality: Sequence[str] = ("nan", "amplitude"),
     leads: Sequence[str] | None = None,
+    val_leads: Sequence[str] | None = None,
 ) -> LabelledData:
     """Open the strips of a fine-tuning run.
 
@@ -108,13 +112,18 @@ def open_labelled(
         Train, validate and test with these leads only, as a device would record them: the others are zero and count
         as absent, also when the classifier predicts. Records that have none of them are not trained on. All leads
         unless given.
+    val_leads : sequence of str, optional
+        Lead sets such as "I,II,V2", or "all": what is chosen on validation while training goes on, as the weights that
+        are kept, is chosen by the mean of the figures with each of them, so that dropping leads in training can gain
+        something. A record that has none of the leads of a set is left out of it. The figures of the finished model,
+        thresholds and calibration are with all leads, and with those of `test_leads`.
 
     Raises
     ------
     LabelError
         If no training record is left.
     SignalError
-        If a lead is not in the archive.
+        If a lead is not in the archive, or not among `leads`.
     """
     shown = None if leads is None else choose_leads(leads, archive.leads)
     rows = rows[with_leads(archive, shown)[rows]]
@@ -131,7 +140,9 @@ def open_labelled(
         if shown is None
         else ReducedStrips(archive, seconds, leads=shown, rows=kept, targets=targets)
     )
-    return LabelledData(archive, targets, train, window, stride, shown)
+    there = shown or archive.leads
+    sets = tuple(there if one == "all" else choose_leads(one, there) for one in val_leads or ())
+    return LabelledData(archive, targets, train, window, stride, shown, sets)
 
 
 def read_metadata(archive: Archive) -> NDArray[np.float32]:

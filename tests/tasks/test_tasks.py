@@ -202,3 +202,26 @@ def test_shipped_statements_are_those_of_ptbxl(real_data) -> None:  # type: igno
     for code, row in table[table["diagnostic"] == 1].iterrows():
         assert present("superclass", str(code)) == {row["diagnostic_class"]}
         assert present("subclass", str(code)) == {row["diagnostic_subclass"]}
+
+
+def test_superclasses_alone_say_nothing_of_the_71_statements() -> None:
+    codes = {
+        "five": [["NORM"], ["MI", "CD"], ["STTC"], ["NORM"]],
+        "lists": [["NORM", "SR"], ["MI", "IMI", "SR"], ["NORM"], ["NORM", "LVOLT"]],
+        "ptbxl": [["NORM"], ["IMI", "SR"], ["NORM", "SR"], ["NDT", "rebuilt from sub-classes"]],
+        "normal": [["NORM"], None, [], ["NORM", "SR"]],
+    }
+    index = pd.DataFrame([{"corpus": name, "codes": one} for name, four in codes.items() for one in four])
+    index = index.sample(frac=1, random_state=1)
+    labels, known = get_task("ptbxl71").labels_of(index)
+    found = {name: known[index["corpus"] == name][np.argsort(index.index[index["corpus"] == name])] for name in codes}
+    assert {name: found[name].tolist() for name in codes} == {
+        "five": [False, False, False, False],
+        "lists": [True, False, True, True],
+        "ptbxl": [True, True, True, False],
+        "normal": [True, False, False, True],
+    }
+    np.testing.assert_array_equal(labels, get_task("ptbxl71").labels(index["codes"])[0])
+    for name, expected in (("superclass", True), ("subclass", True), ("diagnostic44", True), ("form", False)):
+        _, known = get_task(name).labels_of(pd.DataFrame({"corpus": "five", "codes": codes["five"]}))
+        assert known[0] == expected, name

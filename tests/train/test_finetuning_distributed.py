@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from ssl_ecg import Archive, prepare
 from ssl_ecg.data.record import Record
 from ssl_ecg.errors import RecipeError
-from ssl_ecg.finetuning import finetune
+from ssl_ecg.finetuning.run import finetune
 from ssl_ecg.leads import STANDARD_LEADS
 from ssl_ecg.train.monitor import read_log
 from ssl_ecg.train.state import load_state
@@ -27,7 +27,7 @@ from ssl_ecg.train.state import load_state
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import json, os, sys, time
-from ssl_ecg.finetuning import finetune
+from ssl_ecg.finetuning.run import finetune
 from ssl_ecg.train.supervised import Supervised
 
 loss = Supervised.loss

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from ssl_ecg.data.archive import Archive
-from ssl_ecg.ensemble import average_predictions, columns_of, kind_of, predictions_name
+from ssl_ecg.ensemble import average_predictions, columns_of, decided, kind_of, predictions_name
 from ssl_ecg.errors import CheckpointError, RecipeError
 from ssl_ecg.files import write_json, write_whole
-from ssl_ecg.finetuning import finetune
+from ssl_ecg.finetuning.run import finetune
 from ssl_ecg.pretraining import versions
 
+SHARED = ("archive", "task", "classes", "kind", "unit", "labels", "draw", "checkpoint", "encoder", "pretrained_on")
+"""What metrics.json of several runs says as that of one does."""
 _SETS = {"validation": "val", "test": "test"}
 
 
@@ -45,8 +47,7 @@ def finetune_seeds(
     -------
     Path
         The folder, with `metrics.json` (for each set the figures' mean and spread, the standard deviation over the
-        seeds, and those of the ensemble) and `predictions.parquet` of the ensemble. `predict` takes it as a
-        classifier.
+        seeds, and those of the ensemble) and `predictions.parquet` of the ensemble.
 
     Raises
     ------
@@ -54,6 +55,12 @@ def finetune_seeds(
         If no seed is given, or one twice or negative.
     SSLECGError
         As `finetune`.
+
+    Notes
+    -----
+    The folder is a classifier like that of one run: ``predict("recordings", "out", "said.csv")`` averages what the runs
+    say, with thresholds chosen for that mean on the validation records. `ssl-ecg finetune --seeds 0 1 2 --out out` and
+    `ssl-ecg predict recordings --checkpoint out --out said.csv` do the same.
     """
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
         raise RecipeError("seeds", f"are {list(seeds)}", "give whole numbers from 0 on, each once")
@@ -75,19 +82,7 @@ def finetune_seeds(
 def _summarise(out: Path, runs: Sequence[Path], seeds: Sequence[int]) -> dict[str, Any]:
     """Put the figures of all runs together; write what their ensemble said."""
     found = [json.loads((run / "metrics.json").read_text(encoding="utf-8")) for run in runs]
-    shared = (
-        "archive",
-        "task",
-        "classes",
-        "kind",
-        "unit",
-        "labels",
-        "draw",
-        "rows",
-        "checkpoint",
-        "encoder",
-        "pretrained_on",
-    )
+    shared = (*SHARED, "rows", "division")
     content = {name: found[0][name] for name in shared if name in found[0]}
     if content["checkpoint"] is None:
         del content["encoder"]  # drawn anew for each seed
@@ -106,20 +101,21 @@ def _of_leads(
     table = average_predictions(runs, leads)
     if table is None:
         raise CheckpointError(str(out), "its runs were not judged on the same records", "choose another --out")
-    write_whole(out / predictions_name(leads), lambda file: table.to_parquet(file, index=False))
     keys = {name: key for name, key in _SETS.items() if name in found[0]}
     parts = {
         name: columns_of(table[table["set"] == key], reading.classes, reading.prefix) for name, key in keys.items()
     }
     pooled = reading.of_ensemble([], parts["validation"])
+    table = table.assign(**decided(pooled, columns_of(table, reading.classes, reading.prefix)[1]))
+    write_whole(out / predictions_name(leads), lambda file: table.to_parquet(file, index=False))
     content = {name: value for name, value in pooled.about().items() if name != "calibration"}
     for name, (truth, answers) in parts.items():
         macro = [one[name]["macro"] for one in found]
-        content[name] = {**_spread(macro), "per_seed": macro, "ensemble": pooled.figures(truth, answers)}
+        content[name] = {**spread(macro), "per_seed": macro, "ensemble": pooled.figures(truth, answers)}
     return content
 
 
-def _spread(figures: Sequence[Mapping[str, float | None]]) -> dict[str, dict[str, float]]:
+def spread(figures: Sequence[Mapping[str, float | None]]) -> dict[str, dict[str, float]]:
     """Give mean and standard deviation over the seeds of every figure; the latter is NaN for one seed."""
     values = {name: np.array([one[name] for one in figures], dtype=np.float64) for name in figures[0]}
     spread = {name: float(v.std(ddof=1)) if len(v) > 1 else float("nan") for name, v in values.items()}

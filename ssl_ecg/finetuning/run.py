@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,17 +14,16 @@ from numpy.typing import NDArray
 
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.errors import RecipeError
-from ssl_ecg.evaluate.sampling import draw_seed, nested_subsets
 from ssl_ecg.evaluate.splits import Folds
 from ssl_ecg.features.statistics import pywavelets
-from ssl_ecg.finetuning_forest import add_forest
-from ssl_ecg.finetuning_results import Trained, write_results
-from ssl_ecg.finetuning_targets import Learnt
-from ssl_ecg.pretraining import untrained_encoder, versions
+from ssl_ecg.finetuning.forest import add_forest
+from ssl_ecg.finetuning.results import Trained, write_results
+from ssl_ecg.finetuning.targets import Learnt
+from ssl_ecg.pretraining import pretrained, untrained_encoder, versions
 from ssl_ecg.recipes import load_recipe
 from ssl_ecg.run_folder import claim
 from ssl_ecg.targets import find_targets
-from ssl_ecg.train.supervised_rows import Rows, choose_rows
+from ssl_ecg.train.supervised_rows import KFold, Rows, choose_rows, few_labels
 
 if TYPE_CHECKING:
     from ssl_ecg.train.supervised import Supervised
@@ -42,7 +42,10 @@ def finetune(
     val_folds: Folds = None,
     test_folds: Folds = None,
     rows: Mapping[str, Sequence[int] | NDArray[np.integer]] | None = None,
-    labels: int | None = None,
+    folds: int | None = None,
+    fold: int | None = None,
+    fold_seed: int = 0,
+    labels: int | str | None = None,
     draw: int = 0,
     test_leads: Sequence[str | Sequence[str]] = (),
     overrides: Sequence[str] = (),
@@ -73,9 +76,13 @@ def finetune(
         test folds, nothing is tested.
     rows : mapping, optional
         Rows of the archive as "train", "val" and perhaps "test", in place of folds.
-    labels : int, optional
-        Train on this many of the labelled training records, stratified, and nested between numbers. Validation
-        records keep their labels.
+    folds, fold, fold_seed : int, optional
+        In place of both: deal the labelled records to so many folds, by patient and with labels spread in proportion;
+        number `fold`, from 1 on, tests, the next one validates, and the others train. The folds are the same for every
+        `fold`. See `finetune_folds` for all of them.
+    labels : int or str, optional
+        Train on this many of the labelled training records, or a share such as "10%", stratified, and nested between
+        numbers. Validation records keep their labels.
     draw : int
         Which choice of them.
     test_leads : sequence of str
@@ -109,27 +116,25 @@ def finetune(
         raise RecipeError(str(recipe)[:80], "is a recipe for pretraining", "take finetune/default or finetune/scratch")
     archive = archive if isinstance(archive, Archive) else Archive(archive)
     out = Path(out)
-    reduced = [choose_leads(names, archive.leads) for names in test_leads]
+    reduced = [choose_leads(names, bound["data"].get("leads") or archive.leads) for names in test_leads]
     targets = find_targets(task, archive.index)
     truth = np.where(targets.known[:, None], targets.values, np.nan)
     truth = truth.astype(np.float32) if targets.kind == "classes" else truth
     known = targets.known & np.isfinite(truth).any(axis=1)
-    chosen = choose_rows(archive.index, targets.strata, known, (train_folds, val_folds, test_folds), rows)
-    if labels is not None:
-        strata = targets.strata[chosen["train"]]
-        chosen["train"] = chosen["train"][nested_subsets(strata, [labels], seed=draw_seed(0, draw))[labels]]
+    division, strata = KFold.of(folds, fold, fold_seed), targets.strata
+    chosen = choose_rows(archive.index, strata, known, (train_folds, val_folds, test_folds), rows, division)
+    chosen["train"] = few_labels(chosen["train"], strata, labels, draw)
     learnt = Learnt.of(targets, truth, chosen["train"])
+    bound = learnt.suited(bound)
     learnt.check(bound)
     if "forest" in bound:
-        if bound["data"].get("leads"):
-            raise RecipeError("forest", "takes the features of all leads", "leave out data.leads, or the forest")
         pywavelets()  # is it there?
     model, card = _build(bound, archive, checkpoint, len(targets.classes))
     data = _open(bound, archive, learnt.scaled, chosen["train"], model)
     facts = {
         "archive": archive.fingerprint, "task": targets.name, "classes": list(targets.classes), "labels": labels,
         "draw": draw, "rows": {key: _fingerprint(value) for key, value in chosen.items()},
-        "encoder": _weights_of(model), **learnt.facts(),
+        "encoder": _weights_of(model), **({} if division is None else {"division": asdict(division)}), **learnt.facts(),
     }  # fmt: skip
     first, told = find_place().rank == 0, {"facts": facts, "targets": targets.fingerprint}
     claim(out, bound, told, started_on="other records or weights", notes={"versions": versions()}, write=first)
@@ -154,7 +159,6 @@ def _build(
     import torch
 
     from ssl_ecg.augment.views import build_views
-    from ssl_ecg.train.checkpoint import load_encoder
     from ssl_ecg.train.heads import Head
     from ssl_ecg.train.losses import LOSSES
     from ssl_ecg.train.supervised import Supervised
@@ -166,11 +170,8 @@ def _build(
         if checkpoint is None:
             encoder = untrained_encoder(bound, archive)
         else:
-            encoder = load_encoder(checkpoint)
-            encoder.preprocessing.check_archive(archive)  # type: ignore[union-attr, operator]
-            card: dict[str, Any] = encoder.card  # type: ignore[assignment]
-            bound["encoder"], pretrained_on = dict(card["architecture"]), card.get("pretrained_on")
-            bound["data"]["scale"] = encoder.preprocessing.scale  # type: ignore[union-attr]
+            encoder = pretrained(bound, archive, checkpoint)
+            pretrained_on = encoder.card.get("pretrained_on")  # type: ignore[union-attr, operator]
         head = Head(int(encoder.dim), n_classes, **bound["head"])  # type: ignore[arg-type]
         changes = bound["views"]["transforms"] or bound["views"].get("crop") is not None
         views = build_views(bound["views"], fs=archive.fs, leads=archive.leads, n_views=1) if changes else None
@@ -223,7 +224,7 @@ def _fit(
     from ssl_ecg.train.supervised_fit import fit_supervised
 
     figure = "r2" if model.criterion.continuous else "auroc"
-    validate = Validation(data.windows(val), data.targets[val], figure)
+    validate = Validation.of(data, val, figure)
     settings = bound["train"]
     return fit_supervised(
         model, data.train, out, validate, progress=progress, figure=figure, devices=devices, **settings

@@ -14,7 +14,7 @@ from ssl_ecg.ensemble import predictions_name
 from ssl_ecg.features.hybrid import averaged_odds
 from ssl_ecg.files import write_json, write_whole
 from ssl_ecg.pretraining import versions
-from ssl_ecg.readings import Reading
+from ssl_ecg.readings.base import Reading
 from ssl_ecg.train.supervised_rows import Rows
 
 if TYPE_CHECKING:
@@ -124,6 +124,8 @@ class Judged:
                 **{voice: one.answers[name] for voice, one in self.said.items() if len(self.said) > 1},
             }  # fmt: skip
             blocks.pop("both", None)
+            decided = self.main.reading.decide(self.main.answers[name])
+            blocks |= {} if decided is None else {"decision": decided}
             more = {f"{kind}_{c}": block[:, k] for kind, block in blocks.items() for k, c in enumerate(classes)}
             tables.append(table.assign(row=rows, set=name, **more))
         return pd.concat(tables, ignore_index=True)
@@ -142,15 +144,16 @@ def judge_model(trained: Trained, leads: Sequence[str] | None = None) -> Judged:
     from ssl_ecg.train.reduced_leads import with_leads
 
     data = trained.data
-    there = with_leads(data.archive, data.leads if leads is None else leads)
+    shown = data.leads if leads is None else leads
+    there = with_leads(data.archive, shown)
     rows = {name: value[there[value]] for name, value in trained.rows.items() if name != "train"}
-    found = {name: predict_with_embeddings(trained.model, data.windows(value, leads)) for name, value in rows.items()}
+    found = {name: predict_with_embeddings(trained.model, data.windows(value, shown)) for name, value in rows.items()}
     network = _say(trained, rows, {name: raw for name, (raw, _) in found.items()})
     said = {"network": network}
     if trained.forest is not None and trained.features is not None:
         windows = {"seconds": data.test_seconds, "stride": data.test_stride}
         told = {
-            name: trained.forest.told(trained.features(value, leads), data.archive, value, windows, leads)
+            name: trained.forest.told(trained.features(value, shown), data.archive, value, windows, shown)
             for name, value in rows.items()
         }
         both = {name: averaged_odds(network.raw[name], value) for name, value in told.items()}
@@ -235,23 +238,21 @@ def _save(
     model, data, reference = trained.model, trained.data, _reference(trained, judged)
     about: dict[str, Any] = {"recipe": dict(bound), "finetuned_on": dict(facts), **origin, "versions": versions()}
     save_encoder(model.encoder, out / "encoder", architecture=bound["encoder"], card=about)
-    classes = tuple(facts["classes"])
+    classes, kind = tuple(facts["classes"]), {"kind": facts["kind"]} if "kind" in facts else {}
     card = {
-        "classes": classes, "task": facts["task"], **_readings(judged, "network"),
+        "classes": classes, **kind, "task": facts["task"], **_readings(judged, "network"),
         "windows": {"seconds": data.test_seconds, "stride": data.test_stride, "leads": data.leads},
         "unlike_training": None if reference is None else {
             "distance": reference.threshold(), "quantile": 0.99, "records": len(reference.points),
         },
         "validation": judged[""].said["network"].metrics["validation"]["macro"], "finetuned_on": dict(facts), **origin,
     }  # fmt: skip
-    if "kind" in facts:
-        card["kind"] = facts["kind"]
     if reference is None:
         (out / "head" / FILE).unlink(missing_ok=True)
     else:
         reference.save(out / "head")
     if trained.forest is not None:
-        more = {"classes": classes, **_readings(judged, "both")}
+        more = {"classes": classes, **kind, **_readings(judged, "both")}
         trained.forest.save(out / FOLDER, architecture=bound["encoder"], card=more, leads=data.archive.leads)
     save_head(model.head, out / "head", arguments=bound["head"], card=card)
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_ecg.features.kept import kept_vectors
-from ssl_ecg.finetuning_results import Trained
+from ssl_ecg.finetuning.results import Trained
 
 if TYPE_CHECKING:
     from ssl_ecg.train.supervised import Supervised
@@ -50,5 +50,7 @@ def add_forest(
     train = np.unique(trained.data.train.record_rows)
     windows = {"seconds": trained.data.test_seconds, "stride": trained.data.test_stride}
     encoders = {"start": start, "end": trained.model}
-    forest = fit_forest(settings, features(train, None), trained.truth[train], archive, train, windows, encoders)
+    leads = trained.data.leads
+    known, truth = features(train, leads), trained.truth[train]
+    forest = fit_forest(settings, known, truth, archive, train, windows, encoders, leads)
     return replace(trained, forest=forest, features=features)

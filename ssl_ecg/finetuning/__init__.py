@@ -1,0 +1,1 @@
+"""Fine-tuning: from labels, and perhaps a checkpoint, to a model and its figures."""

@@ -1,0 +1,1 @@
+"""How the outputs of a model are read: thresholds, calibration, intervals."""
