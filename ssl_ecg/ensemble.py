@@ -15,7 +15,8 @@ from ssl_ecg.errors import CheckpointError
 from ssl_ecg.features.expert import expert_vectors
 from ssl_ecg.features.hybrid import averaged_odds
 from ssl_ecg.preprocessing import Preprocessing
-from ssl_ecg.readings import Reading, read_card
+from ssl_ecg.readings.base import Reading
+from ssl_ecg.readings.cards import read_card
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +29,7 @@ FloatArray = NDArray[np.float64]
 CLASSIFIER = ("encoder", "head")
 _TINY = 1e-12
 _AVERAGED = ("proba_", "value_", "network_", "forest_")
+_OWN = ("raw_", "decision_")  # of one model alone
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,11 @@ class Member:
         """Of what is answered wherever it can be."""
         return self.alone if self.both is None else self.both
 
+    def shown(self, leads: Sequence[str] | None) -> Sequence[str] | None:
+        """Give the leads that the model is shown: those asked for, or those it was trained with; None for all."""
+        trained_with: Sequence[str] | None = self.card["windows"].get("leads")
+        return trained_with if leads is None else leads
+
     def answer(
         self,
         archive: Archive,
@@ -75,13 +82,12 @@ class Member:
         from ssl_ecg.train.evaluation import predict_with_embeddings
         from ssl_ecg.train.supervised_data import open_windows
 
-        windows = self.card["windows"]
-        shown = windows.get("leads") if leads is None else leads
+        windows, shown = self.card["windows"], self.shown(leads)
         strips = open_windows(archive, rows, float(windows["seconds"]), float(windows["stride"]), leads=shown)
         raw, z = predict_with_embeddings(self.model, strips)
         answers = self.alone.answer(raw)
         if self.forest is not None and self.both is not None and features is not None:
-            told = self.forest.told(features, archive, rows, windows, leads)
+            told = self.forest.told(features, archive, rows, windows, shown)
             has = np.isfinite(told).all(axis=1)
             answers[has] = self.both.answer(averaged_odds(raw[has], told[has]))
         if self.reference is None:
@@ -116,11 +122,12 @@ class Members:
         self, archive: Archive, rows: NDArray[np.int64], leads: Sequence[str] | None, workers: int = 1
     ) -> NDArray[np.float32] | None:
         """Compute the expert features of records, if any member asks for them."""
-        return expert_vectors(archive, rows, leads=leads, workers=workers) if self.with_forest else None
+        asking = [member for member in self.each if member.forest is not None]
+        return expert_vectors(archive, rows, leads=asking[0].shown(leads), workers=workers) if asking else None
 
 
 def find_members(classifier: str | Path | Sequence[str | Path]) -> list[Path]:
-    """Give the run folders of an ensemble: those named, and for a folder of several seeds each of its runs.
+    """Give the run folders of an ensemble: those named, and for a folder of several seeds or folds each of its runs.
 
     Raises
     ------
@@ -130,8 +137,8 @@ def find_members(classifier: str | Path | Sequence[str | Path]) -> list[Path]:
     named = [classifier] if isinstance(classifier, str | Path) else list(classifier)
     runs: list[Path] = []
     for path in map(Path, named):
-        below = sorted(path.glob("seed-*"), key=lambda p: (len(p.name), p.name))
-        runs += [path] if (path / "head").is_dir() or not below else below
+        below = sorted((*path.glob("seed-*"), *path.glob("fold-*")), key=lambda p: (len(p.name), p.name))
+        runs += [path] if (path / "head").is_dir() or not below else find_members(below)
     if not runs:
         raise CheckpointError("classifier", "none is named", "give the run folder of a fine-tuning")
     for run in runs:
@@ -160,6 +167,24 @@ def common_form(runs: Sequence[Path]) -> Preprocessing:
             problem = f"tells {card['classes']} apart, {runs[0]} {cards[0]['classes']}"
             raise CheckpointError(str(run), problem, "give classifiers of one task")
     return first
+
+
+def known_leads(runs: Sequence[Path], leads: Sequence[str]) -> tuple[str, ...]:
+    """Give those of `leads` with which all classifiers were trained.
+
+    Raises
+    ------
+    CheckpointError
+        If classifiers that were trained with different leads are to answer together.
+    """
+    from ssl_ecg.train.classifier import read_head_card
+
+    each = [tuple(read_head_card(run)["windows"].get("leads") or leads) for run in runs]
+    for run, trained_with in zip(runs, each, strict=True):
+        if trained_with != each[0]:
+            problem = f"was trained with {','.join(trained_with)}, {runs[0]} with {','.join(each[0])}"
+            raise CheckpointError(str(run), problem, "give classifiers of the same leads")
+    return each[0]
 
 
 def kind_of(runs: Sequence[Path]) -> tuple[Reading, bool]:
@@ -240,8 +265,14 @@ def average_predictions(runs: Sequence[Path], leads: Sequence[str] | None = None
         if list(other.columns) != list(first.columns) or not other[same].equals(first[same]):
             return None
     mean = np.mean([table[averaged].to_numpy() for table in (first, *others)], axis=0)
-    raw = [column for column in first.columns if column.startswith("raw_")]
-    return first.drop(columns=raw).assign(**dict(zip(averaged, mean.T, strict=True)))
+    own = [column for column in first.columns if column.startswith(_OWN)]
+    return first.drop(columns=own).assign(**dict(zip(averaged, mean.T, strict=True)))
+
+
+def decided(reading: Reading, answers: FloatArray) -> dict[str, NDArray[np.bool_]]:
+    """Give the columns of decisions in a table of predictions; none of numbers."""
+    found = reading.decide(answers)
+    return {} if found is None else {f"decision_{c}": found[:, k] for k, c in enumerate(reading.classes)}
 
 
 def columns_of(table: pd.DataFrame, classes: Sequence[str], prefix: str = "proba") -> tuple[FloatArray, FloatArray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import platform
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ def pretrain(
     archive: Archive | str | Path,
     out: str | Path,
     *,
+    checkpoint: str | Path | None = None,
     overrides: Sequence[str] = (),
     task: str | None = None,
     progress: bool = True,
@@ -43,6 +45,9 @@ def pretrain(
         As `prepare` made it.
     out : path
         Run folder. A run that was stopped there goes on exactly where it was.
+    checkpoint : path or str, optional
+        Run folder, checkpoint folder or released name: pretraining goes on from its encoder, which takes the place of
+        the one of the recipe. From random weights unless given.
     overrides : sequence of str
         Such as ``"train.steps=500"``.
     task : str, optional
@@ -80,11 +85,11 @@ def pretrain(
     settings = {name: value for name, value in bound["train"].items() if name != "precision"}
     check_settings(strips, devices=devices, **settings)
     first = find_place().rank == 0
-    method = build_method(bound, archive)
+    method = build_method(bound, archive, checkpoint)
     probe = online_probe(archive, strips, task) if task else None
-    facts = {"archive": archive.fingerprint}
-    claim(out, bound, facts, started_on="another archive", notes={"versions": versions()}, write=first)
-    if bound["data"]["measures"]:
+    facts = {"archive": archive.fingerprint, "encoder": _began_with(method, checkpoint)}
+    claim(out, bound, facts, started_on="another archive or encoder", notes={"versions": versions()}, write=first)
+    if bound["data"]["measures"] or bound["data"]["teacher"]:
         measuring: Any = "now" if first else "wait"
         strips = open_strips(archive, **bound["data"], progress=progress, measuring=measuring, folder=out)
     fit(method, strips, out, progress=progress, probe=probe, devices=devices, **bound["train"])  # type: ignore[arg-type]
@@ -92,26 +97,31 @@ def pretrain(
         return out
     encoder = released_encoder(method)
     settle_norms(encoder, fixed_strips(strips, encoder.preprocessing))  # type: ignore[arg-type]
-    save_encoder(encoder, out / "encoder", architecture=bound["encoder"], card=_card(bound, archive, strips))
+    save_encoder(
+        encoder, out / "encoder", architecture=bound["encoder"], card=_card(bound, archive, strips, checkpoint)
+    )
     return out
 
 
-def build_method(recipe: Mapping[str, Any], archive: Archive) -> nn.Module:
-    """Build the untrained encoder, the views and the method of a bound recipe; weights drawn from its seed."""
+def build_method(recipe: dict[str, Any], archive: Archive, checkpoint: str | Path | None = None) -> nn.Module:
+    """Build the encoder, the views and the method of a bound recipe; weights drawn from its seed.
+
+    With a checkpoint the encoder is that one, and the recipe is changed to say so.
+    """
     import torch
 
     from ssl_ecg.augment.views import build_views
     from ssl_ecg.methods.registry import METHODS
-    from ssl_ecg.train.labelled import class_arguments, measure_arguments
+    from ssl_ecg.train.labelled import class_arguments, target_arguments
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe["train"]["seed"])
-        encoder = untrained_encoder(recipe, archive)
+        encoder = untrained_encoder(recipe, archive) if checkpoint is None else pretrained(recipe, archive, checkpoint)
         arguments = {key: value for key, value in recipe["method"].items() if key != "name"}
         if "views" in recipe:
             arguments["views"] = build_views(recipe["views"], fs=archive.fs, leads=archive.leads)
         method = METHODS[recipe["method"]["name"]]
-        arguments |= class_arguments(method, recipe) | measure_arguments(method, recipe, archive)
+        arguments |= class_arguments(recipe) | target_arguments(recipe, archive)
         with _named("method"):
             return method(encoder, **arguments)
 
@@ -138,6 +148,31 @@ def untrained_encoder(recipe: Mapping[str, Any], archive: Archive) -> nn.Module:
         archive.fs, archive.leads, archive.band, data["scale"], data["seconds"]
     )
     return encoder
+
+
+def pretrained(recipe: dict[str, Any], archive: Archive, checkpoint: str | Path) -> nn.Module:
+    """Load the encoder of a checkpoint, which takes the place of the recipe's, and see that it fits an archive.
+
+    Raises
+    ------
+    CheckpointError
+        If it is damaged, or expects another rate, other leads or another filter.
+    """
+    from ssl_ecg.train.checkpoint import load_encoder
+
+    encoder = load_encoder(checkpoint)
+    encoder.preprocessing.check_archive(archive)  # type: ignore[union-attr, operator]
+    card: dict[str, Any] = encoder.card  # type: ignore[assignment]
+    recipe["encoder"] = dict(card["architecture"])
+    recipe["data"]["scale"] = encoder.preprocessing.scale  # type: ignore[union-attr]
+    return encoder
+
+
+def _began_with(method: nn.Module, checkpoint: str | Path | None) -> str | None:
+    """Give the fingerprint of the weights that a run begins with, if they are another run's."""
+    from ssl_ecg.embedding import weights_fingerprint
+
+    return None if checkpoint is None else weights_fingerprint(method.encoder)  # type: ignore[arg-type]
 
 
 @contextmanager
@@ -168,7 +203,9 @@ def random_encoder(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         encoder = untrained_encoder(bound, archive)
-    strips = open_strips(archive, **{**bound["data"], "measures": False})
+    there = inspect.signature(open_strips).parameters  # a recipe of fine-tuning says more of its windows
+    data = {name: value for name, value in bound["data"].items() if name in there}
+    strips = open_strips(archive, **data, measuring="later")
     settle_norms(encoder, fixed_strips(strips, encoder.preprocessing))  # type: ignore[arg-type]
     return encoder
 
@@ -179,9 +216,12 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 
-def _card(recipe: Mapping[str, Any], archive: Archive, strips: Strips) -> dict[str, Any]:
-    """Say what the encoder was pretrained on and how."""
+def _card(
+    recipe: Mapping[str, Any], archive: Archive, strips: Strips, checkpoint: str | Path | None = None
+) -> dict[str, Any]:
+    """Say what the encoder was pretrained on and how, and what those have seen that it comes from."""
     from ssl_ecg.train.labelled import labels_used
+    from ssl_ecg.train.taught import seen_before
 
     seen = archive.table(["corpus", "fold"]).take(np.unique(strips.record_rows))
     by_corpus: dict[str, dict[str, Any]] = {}
@@ -189,8 +229,10 @@ def _card(recipe: Mapping[str, Any], archive: Archive, strips: Strips) -> dict[s
         found = by_corpus.setdefault(group["corpus"], {"records": 0, "folds": []})
         found["records"] += group["count_all"]
         found["folds"] = sorted({*found["folds"], group["fold"]} - {None})
+    before = {"start": checkpoint, "teacher": recipe["data"]["teacher"]}
     return {
         "recipe": dict(recipe),
+        **{name: seen_before(source) for name, source in before.items() if source is not None},
         "pretrained_on": {"archive": archive.fingerprint, "records": len(seen), "corpora": by_corpus},
         "labels": labels_used(strips, recipe["data"]["task"]),
         "sources": archive.sources,

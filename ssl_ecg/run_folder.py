@@ -15,7 +15,7 @@ from ssl_ecg.recipes import dump_recipe, load_recipe
 
 _RECIPE, _NOTE = "recipe.yaml", "run.json"
 _OTHER = "choose another --out"
-_LATER = ("targets",)
+_LATER = ("targets", "encoder")
 """Facts that runs of older versions have not noted."""
 
 

@@ -26,7 +26,7 @@ from ssl_ecg import Archive, embed, load_encoder, pretrain
 from ssl_ecg.features.expert import expert_embeddings
 from ssl_ecg.features.hybrid import HybridProbe, averaged_odds
 from ssl_ecg.files import write_json
-from ssl_ecg.finetuning import finetune
+from ssl_ecg.finetuning.run import finetune
 from ssl_ecg.pretraining import random_encoder, versions
 from ssl_ecg.recipes import load_recipe
 from ssl_ecg.tasks import get_task
@@ -132,6 +132,15 @@ def hybrid(cell: dict[str, Any], r: Rotation, seed: int, labelled: Archive, ever
     return {name: np.stack(values).astype(np.float32) for name, values in scores.items()}, {}
 
 
+def ensemble(cell: dict[str, Any], r: Rotation, seed: int, labelled: Archive, everything: Archive, options: Any) -> Any:
+    """Scores of the seeds of another cell, averaged by their log-odds."""
+    members = []
+    for member in cell["members"]:
+        with np.load(options.work / "scores" / f"{cell['of']}-{r.name}-{member}.npz") as found:
+            members.append({name: found[name] for name in found.files if name.startswith("finetuned/")})
+    return {name: averaged_odds(*(m[name] for m in members)).astype(np.float32) for name in members[0]}, {}
+
+
 def expert_features(labelled: Archive, work: Path) -> np.ndarray:
     """Compute the expert features of the labelled records once."""
     path = work / "expert.npy"
@@ -170,7 +179,7 @@ def main() -> None:
                 with held(out.with_suffix(".lock")) as mine:
                     if not mine or out.exists():
                         continue
-                    work = {"finetuned": finetuned, "hybrid": hybrid}.get(cell["kind"], probed)
+                    work = {"finetuned": finetuned, "hybrid": hybrid, "ensemble": ensemble}.get(cell["kind"], probed)
                     scores, facts = work(cell, r, seed, labelled, everything, options)
                     write_json(out.with_suffix(".json"), {"cell": cell, "versions": versions(), **facts})
                     part = out.with_suffix(".part.npz")

@@ -13,6 +13,13 @@ from ssl_ecg.augment.views import Views
 from ssl_ecg.errors import RecipeError
 from ssl_ecg.methods.base import Batch, begin_step, check_positive, gate, released_encoder
 
+_GIVEN = {
+    "n_classes": ("learns from labels", "name a task, such as data.task=superclass"),
+    "n_targets": ("learns from measurements", "set data.measures=true, or data.teacher"),
+    "views": ("compares views", "give a section views"),
+}
+"""What parts are given: why they need it, and how to come by it."""
+
 
 class Combined(nn.Module):
     """The weighted sum of the losses of several methods on one encoder.
@@ -26,11 +33,15 @@ class Combined(nn.Module):
         For each part the `name` of its method, the arguments of its class, and perhaps its `weight` (1 by default).
     released : str, optional
         Name of the part that says which encoder is kept, its teacher's perhaps; the first one by default.
+    n_targets, n_classes : int, optional
+        Measurements of a recording, and classes of the labels, for the parts that learn from them; given by archive,
+        teacher and task in a recipe.
 
     Raises
     ------
     RecipeError
-        If there is no part, a name or an argument is unknown, a weight is not above zero, or a part lacks its views.
+        If there is no part, a name or an argument is unknown, a weight is not above zero, or a part lacks its views,
+        measurements or labels.
 
     References
     ----------
@@ -52,6 +63,8 @@ class Combined(nn.Module):
         *,
         parts: Sequence[Mapping[str, Any]],
         released: str | None = None,
+        n_targets: int | None = None,
+        n_classes: int | None = None,
     ) -> None:
         super().__init__()
         if not parts:
@@ -60,7 +73,8 @@ class Combined(nn.Module):
         self.weights = [float(part.get("weight", 1.0)) for part in parts]
         for weight in self.weights:
             check_positive(weight=weight)
-        self.parts = nn.ModuleList(_build_part(part, encoder, views) for part in parts)
+        given = {"views": views, "n_targets": n_targets, "n_classes": n_classes}
+        self.parts = nn.ModuleList(_build_part(part, encoder, given) for part in parts)
         names = [str(part["name"]) for part in parts]
         if released is not None and released not in names:
             raise RecipeError("method.released", f"is {released!r}, no part", f"choose from {', '.join(names)}")
@@ -90,7 +104,7 @@ class Combined(nn.Module):
         return total
 
 
-def _build_part(part: Mapping[str, Any], encoder: nn.Module, views: Views | None) -> nn.Module:
+def _build_part(part: Mapping[str, Any], encoder: nn.Module, given: Mapping[str, Any]) -> nn.Module:
     """Build the method of one part on the common encoder."""
     from ssl_ecg.methods.registry import METHODS  # here, as the registry lists this class too
 
@@ -100,13 +114,13 @@ def _build_part(part: Mapping[str, Any], encoder: nn.Module, views: Views | None
         hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(METHODS)}"
         raise RecipeError("method.parts", f"unknown method {name!r}", hint)
     method = METHODS[name]
-    if getattr(method, "learns_from_labels", False):
-        raise RecipeError("method.parts", f"{name!r} learns from labels", "use it alone, or parts that need none")
     arguments = {key: value for key, value in part.items() if key not in ("name", "weight")}
-    if "views" in (takes := inspect.signature(method).parameters):
-        arguments["views"] = views
-        if views is None and takes["views"].default is inspect.Parameter.empty:
-            raise RecipeError("method.parts", f"{name!r} compares views, and there are none", "give a section views")
+    takes = inspect.signature(method).parameters
+    for argument, (why, remedy) in _GIVEN.items():
+        if argument in takes:
+            arguments[argument] = given[argument]
+            if given[argument] is None and takes[argument].default is inspect.Parameter.empty:
+                raise RecipeError("method.parts", f"{name!r} {why}, and there are none", remedy)
     try:
         return method(encoder, **arguments)
     except TypeError as error:

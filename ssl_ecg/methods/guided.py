@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ssl_ecg.augment.views import Views
 from ssl_ecg.methods.base import Batch, check_positive, encode, gate, make_views, targets_of
-from ssl_ecg.methods.gathering import mean_of_all
+from ssl_ecg.methods.guide import guide_error, make_guide
 from ssl_ecg.methods.simclr import SimCLR
 
 
@@ -16,8 +15,9 @@ class Guided(SimCLR):
     """Contrast of two views, and regression of measurements of the whole recording from each of them.
 
     The measurements, such as rates, amplitudes and intervals, are computed from the signal without labels
-    (`data.measures` in a recipe). A view that is short, noisy or lacks leads has to tell what the whole recording
-    shows, so that the embedding keeps what physicians measure beside what tells recordings apart.
+    (`data.measures` in a recipe; with `data.teacher` a teacher's embedding takes their place). A view that is short,
+    noisy or lacks leads has to tell what the whole recording shows, so that the embedding keeps what physicians measure
+    beside what tells recordings apart.
 
     Parameters
     ----------
@@ -59,10 +59,7 @@ class Guided(SimCLR):
         check_positive(n_targets=n_targets, guidance=guidance, guide_dim=guide_dim)
         super().__init__(encoder, views, hidden_dim=hidden_dim, out_dim=out_dim, layers=layers, temperature=temperature)
         self.guidance = guidance
-        dim = int(encoder.dim)  # type: ignore[arg-type]
-        self.guide = nn.Sequential(
-            nn.BatchNorm1d(dim), nn.Linear(dim, guide_dim), nn.ReLU(), nn.Linear(guide_dim, n_targets)
-        )
+        self.guide = make_guide(encoder, guide_dim, n_targets)
 
     def loss(self, batch: Batch) -> Tensor:
         """Contrast two views of every strip, and add the weighted squared error of the measurements.
@@ -78,13 +75,5 @@ class Guided(SimCLR):
         with torch.autocast(embeddings.device.type, enabled=False):
             first, second = self.projector(embeddings).chunk(2)
             contrast: Tensor = self.criterion(first, second)
-            return contrast + self.guidance * self.error(embeddings, target.repeat(2, 1), known.repeat(2, 1))
-
-    def error(
-        self,
-        embeddings: Float[Tensor, "rows dim"],
-        target: Float[Tensor, "rows target"],
-        known: Bool[Tensor, "rows target"],
-    ) -> Float[Tensor, ""]:
-        """Give the mean squared error of the measurements that are known."""
-        return mean_of_all((self.guide(embeddings) - target).square(), known)
+            error = guide_error(self.guide, embeddings, target.repeat(2, 1), known.repeat(2, 1))
+            return contrast + self.guidance * error

@@ -11,6 +11,7 @@ from ssl_ecg.methods.clocs import CLOCS
 from ssl_ecg.methods.combined import Combined
 from ssl_ecg.methods.cpc import CPC
 from ssl_ecg.methods.dino import DINO
+from ssl_ecg.methods.distillation import Distillation
 from ssl_ecg.methods.fixmatch import FixMatch
 from ssl_ecg.methods.guided import Guided
 from ssl_ecg.methods.jepa import JEPA
@@ -31,6 +32,7 @@ METHODS: dict[str, type[nn.Module]] = {
     "combined": Combined,
     "cpc": CPC,
     "dino": DINO,
+    "distillation": Distillation,
     "fixmatch": FixMatch,
     "guided": Guided,
     "jepa": JEPA,

@@ -121,6 +121,7 @@ def fit_forest(
     rows: NDArray[np.int64],
     windows: Mapping[str, float],
     encoders: Mapping[str, Supervised],
+    leads: Sequence[str] | None = None,
 ) -> Forest:
     """Fit a forest on training records.
 
@@ -129,13 +130,13 @@ def fit_forest(
     plan : ForestPlan
     features, targets : arrays (record, feature), (record, class)
         Of `rows`; NaN where unknown.
-    archive, rows, windows
+    archive, rows, windows, leads
         As `Forest.told` takes them.
     encoders : mapping
         "start" and "end": the network before and after fine-tuning.
     """
     encoder = encoders.get(plan.embedding)
-    beside = _beside(features, encoder, archive, rows, windows, None)
+    beside = _beside(features, encoder, archive, rows, windows, leads)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedClassWarning)  # a class that is never there says nothing here
         fitted = ForestBaseline(plan.n_trees, plan.max_depth, plan.seed).fit(beside, targets)

@@ -16,7 +16,9 @@ from ssl_ecg.data.strips import Strips
 from ssl_ecg.errors import ArchiveError, LabelError, RecipeError
 from ssl_ecg.evaluate.sampling import nested_subsets
 from ssl_ecg.features.expert import feature_names
+from ssl_ecg.methods.registry import METHODS
 from ssl_ecg.tasks import get_task
+from ssl_ecg.train.taught import check_teacher
 
 
 def training_targets(
@@ -105,15 +107,14 @@ def check_folds_named(archive: Archive, folds: list[int] | None) -> None:
         raise ArchiveError(str(archive.path), problem, "name the training folds, such as --set data.folds=[1,2,3]")
 
 
-def class_arguments(method: type[nn.Module], recipe: Mapping[str, Any]) -> dict[str, int]:
+def class_arguments(recipe: Mapping[str, Any]) -> dict[str, int]:
     """Give the arguments of a method that follow from the task; refuse labels that nobody uses.
 
     Parameters
     ----------
-    method : class
-        With `learns_from_labels = True`, and perhaps a parameter `n_classes`, if labels are of use to it.
     recipe : mapping
-        A bound recipe.
+        A bound recipe. Methods, or parts of one, to which labels are of use have `learns_from_labels = True`, and
+        perhaps a parameter `n_classes`.
 
     Raises
     ------
@@ -123,7 +124,7 @@ def class_arguments(method: type[nn.Module], recipe: Mapping[str, Any]) -> dict[
         If the task is unknown.
     """
     name, task = recipe["method"]["name"], recipe["data"].get("task")
-    if not getattr(method, "learns_from_labels", False):
+    if not any(getattr(part, "learns_from_labels", False) for part in _parts(recipe["method"])):
         if task is not None:
             problem = f"is {task!r}, but the method {name!r} learns nothing from labels"
             raise RecipeError("data.task", problem, "take it out, or choose a method that does")
@@ -131,32 +132,49 @@ def class_arguments(method: type[nn.Module], recipe: Mapping[str, Any]) -> dict[
     if task is None:
         problem = f"is missing, and the method {name!r} learns from labels"
         raise RecipeError("data.task", problem, "name a task, such as --set data.task=superclass")
-    takes = "n_classes" in inspect.signature(method).parameters
+    takes = _takes("n_classes", recipe["method"])
     return {"n_classes": len(get_task(task).classes)} if takes else {}
 
 
-def measure_arguments(method: type[nn.Module], recipe: Mapping[str, Any], archive: Archive) -> dict[str, int]:
-    """Give the arguments of a method that follow from the measurements; refuse those that nobody uses.
+def target_arguments(recipe: Mapping[str, Any], archive: Archive) -> dict[str, int]:
+    """Give the arguments of a method that follow from measurements or a teacher; refuse those that nobody uses.
 
     Parameters
     ----------
-    method : class
-        With a parameter `n_targets` if it learns from measurements.
     recipe : mapping
-        A bound recipe.
+        A bound recipe. Methods, or parts of one, that learn from them have a parameter `n_targets`.
     archive : Archive
 
     Raises
     ------
     RecipeError
-        If the method learns from measurements and the recipe asks for none, or the other way round.
+        If the method learns from such targets and the recipe asks for none, or the other way round.
+    CheckpointError
+        If the teacher cannot be loaded or does not fit the archive.
     """
-    name, measured = recipe["method"]["name"], recipe["data"].get("measures", False)
-    takes = "n_targets" in inspect.signature(method).parameters
-    if measured != takes:
-        problem = f"is {measured}, but the method {name!r} learns {'from' if takes else 'nothing from'} measurements"
-        raise RecipeError("data.measures", problem, f"set it to {takes}, or choose another method")
-    return {"n_targets": len(feature_names(archive.leads))} if takes else {}
+    name, data = recipe["method"]["name"], recipe["data"]
+    measured, teacher = data.get("measures", False), data.get("teacher")
+    takes = _takes("n_targets", recipe["method"])
+    if takes and not measured and teacher is None:
+        problem = f"is missing, and the method {name!r} learns from measurements or a teacher"
+        raise RecipeError("data.teacher", problem, "name a checkpoint, or set data.measures=true")
+    if not takes and (measured or teacher is not None):
+        problem = f"is given, but the method {name!r} learns nothing from it"
+        raise RecipeError("data.measures" if measured else "data.teacher", problem, "take it out")
+    if not takes:
+        return {}
+    return {"n_targets": len(feature_names(archive.leads)) if measured else check_teacher(str(teacher), archive)}
+
+
+def _parts(settings: Mapping[str, Any]) -> list[type[nn.Module]]:
+    """Give the classes of a method, or of its parts."""
+    if "parts" in settings:
+        return [method for part in settings["parts"] for method in _parts(part)]
+    return [METHODS[settings["name"]]]
+
+
+def _takes(argument: str, settings: Mapping[str, Any]) -> bool:
+    return any(argument in inspect.signature(part).parameters for part in _parts(settings))
 
 
 def labels_used(strips: Strips, task: str | None) -> dict[str, Any] | None:

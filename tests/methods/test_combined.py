@@ -38,6 +38,21 @@ def test_loss_is_the_weighted_sum_over_one_encoder() -> None:
     assert method.loss({"signal": x}).item() == pytest.approx(expected.item(), rel=1e-4)
 
 
+def test_parts_learn_from_measurements_and_labels() -> None:
+    """The sum is that of the methods alone, with the same weights."""
+    guided = {"name": "guided", "hidden_dim": 8, "out_dim": 4, "guide_dim": 8}
+    supcon = {"name": "supcon", "hidden_dim": 8, "out_dim": 4}
+    method = Combined(encoder(), Views([]), parts=[guided, {**supcon, "weight": 0.5}], n_targets=3).eval()
+    x, target = torch.randn(6, 12, 80), (torch.randn(6, 3) > 0).float()
+    batch = {"signal": x, "target": target, "target_mask": torch.ones(6, 3, dtype=torch.bool)}
+    first, second = method.parts
+    expected = first.loss(batch) + 0.5 * second.loss(batch)
+    assert first.guide[-1].out_features == 3
+    assert method.loss(batch).item() == pytest.approx(expected.item(), rel=1e-5)
+    fixmatch = Combined(encoder(), Views([]), parts=[{"name": "fixmatch"}, guided], n_targets=5, n_classes=5)
+    assert fixmatch.parts[0].encoder is fixmatch.parts[1].encoder
+
+
 def test_gradients_add_up_on_the_encoder() -> None:
     x = torch.randn(4, 12, 80)
     gradients = []
@@ -85,6 +100,7 @@ def test_steps_reach_the_parts_and_a_part_says_what_is_kept() -> None:
         ({"parts": [{"name": "jepa", "weight": 0}]}, "method.weight"),
         ({"parts": [VICREG]}, "'vicreg' compares views"),
         ({"parts": [{"name": "fixmatch"}]}, "learns from labels"),
+        ({"parts": [{"name": "guided"}]}, "'guided' learns from measurements"),
         ({"parts": [JEPA], "released": "vicreg"}, "choose from jepa"),
     ],
 )
