@@ -79,8 +79,7 @@ def _read_record(path: Path, fs: float, part: Part, band: tuple[float, float] | 
 
     path = path.with_suffix("") if path.suffix in (".hea", ".dat") else path
     if not path.with_name(path.name + ".hea").is_file():
-        remedy = "give the path of a WFDB record of noise, or of a folder of such records; in a recipe, the "
-        remedy += "transform's 'noise', such as --set views.transforms.0.noise=FOLDER"
+        remedy = "give the path of a WFDB record of noise, or of a folder of such records, as 'noise' of the transform"
         raise RecordError(str(path), "there is no such record or folder", remedy)
     try:
         record = wfdb.rdrecord(str(path))

@@ -13,7 +13,7 @@ from ssl_ecg.augment.base import LeadMap, Transform, check_signal
 from ssl_ecg.augment.functional import apply_lead_map, chain_lead_maps
 from ssl_ecg.augment.transforms import build_transform, parameters_of
 from ssl_ecg.augment.transforms_crop import Crop, RandomCrop
-from ssl_ecg.errors import RecipeError
+from ssl_ecg.errors import RecipeError, RecordError
 from ssl_ecg.leads import STANDARD_LEADS
 
 
@@ -236,6 +236,8 @@ def build_chain(
     ------
     RecipeError
         If a name or parameter is unknown, missing or out of range.
+    RecordError
+        If a recording of noise cannot be read.
 
     Examples
     --------
@@ -243,14 +245,18 @@ def build_chain(
     True
     """
     transforms = []
-    for step in steps:
+    for number, step in enumerate(steps):
         options: dict[str, Any] = {"name": step} if isinstance(step, str) else dict(step)
         name = options.pop("name", None)
         if not isinstance(name, str):
             raise RecipeError("transforms", f"{step!r} has no name", "write {name: ..., parameter: value}")
         known = parameters_of(name)
         shared = {key: value for key, value in (("fs", fs), ("leads", leads)) if key in known}
-        transforms.append(build_transform(name, **{**shared, **options}))
+        try:
+            transforms.append(build_transform(name, **{**shared, **options}))
+        except RecordError as error:
+            remedy = f"{error.remedy}; in a recipe with --set views.transforms.{number}.noise=FOLDER"
+            raise RecordError(error.where, error.problem, remedy) from error
     return Compose(transforms)
 
 

@@ -138,13 +138,14 @@ class JEPA(nn.Module):
             follow(self.teacher, self.encoder, momentum)
 
     def draw_mask(
-        self, x: Float[Tensor, "batch lead time"]
+        self, x: Float[Tensor, "batch lead time"], lengths: Int[Tensor, " batch"] | None = None
     ) -> tuple[Bool[Tensor, "batch step"], Bool[Tensor, "batch lead"]]:
-        """Draw the steps and the leads to hide, for each strip."""
+        """Draw the steps and the leads to hide, for each strip among its own: padding is never hidden."""
         stride = int(self.encoder.stride)  # type: ignore[arg-type]
         steps = -(-x.shape[-1] // stride)
         span = max(1, round(self.span / stride))
-        spans = draw_spans(x.shape[0], steps, ratio=self.mask_ratio, span=span, device=x.device)
+        own = None if lengths is None else (lengths + stride - 1) // stride
+        spans = draw_spans(x.shape[0], steps, ratio=self.mask_ratio, span=span, own=own, device=x.device)
         return spans, draw_leads((x != 0).any(dim=2), self.lead_share)
 
     def loss(self, batch: Batch) -> Tensor:
@@ -156,9 +157,10 @@ class JEPA(nn.Module):
             If the batch is empty or not finite.
         """
         x = gate(batch, at_least=1 if self.head is None else 2)
-        spans, leads = self.draw_mask(x)
+        lengths = strip_lengths(batch)
+        spans, leads = self.draw_mask(x, lengths)
         look = self.look_at_tokens if isinstance(self.encoder, TokenEncoder) else self.look_at_steps
-        seen = look(x, spans, leads, strip_lengths(batch))
+        seen = look(x, spans, leads, lengths)
         predicted = self.predictor(seen.encoded, seen.hidden, seen.grid, seen.keep)
         with torch.autocast(x.device.type, enabled=False):
             keep = torch.ones_like(seen.hidden) if seen.keep is None else seen.keep

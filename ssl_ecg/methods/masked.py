@@ -8,7 +8,14 @@ from torch import Tensor, nn
 
 from ssl_ecg.errors import RecipeError
 from ssl_ecg.methods.base import Batch, gate
-from ssl_ecg.methods.masking import draw_tokens, put_tokens, strip_lengths, take_tokens
+from ssl_ecg.methods.masking import (
+    check_whole_leads,
+    draw_leads,
+    draw_tokens,
+    put_tokens,
+    strip_lengths,
+    take_tokens,
+)
 from ssl_ecg.methods.predictor import Predictor, hidden_mean
 from ssl_ecg.models.padding import present_leads
 from ssl_ecg.models.patches import TokenEncoder, patchify
@@ -26,6 +33,10 @@ class MaskedPatches(nn.Module):
         Such as the transformer.
     mask_ratio : float
         Share of the tokens that are hidden, between 0 and 1.
+    whole_leads : float
+        Largest share of the recorded leads that are hidden from end to end; each number up to it is as likely. They
+        count in `mask_ratio`. The decoder then fills in a lead from the tokens of all, as a hidden lead has none of its
+        own. Needs one token per lead and step.
     width, depth, heads : int
         Of the decoder.
     normalise : bool
@@ -35,7 +46,7 @@ class MaskedPatches(nn.Module):
     Raises
     ------
     RecipeError
-        If the encoder has no tokens or a parameter is out of range.
+        If the encoder has no tokens, or none of single leads to hide whole leads, or a parameter is out of range.
 
     References
     ----------
@@ -47,6 +58,7 @@ class MaskedPatches(nn.Module):
         encoder: nn.Module,
         *,
         mask_ratio: float = 0.75,
+        whole_leads: float = 0.0,
         width: int = 96,
         depth: int = 2,
         heads: int = 4,
@@ -58,12 +70,17 @@ class MaskedPatches(nn.Module):
             raise RecipeError("masked", f"{type(encoder).__name__} has no tokens to hide", remedy)
         if not 0 < mask_ratio < 1:
             raise RecipeError("masked.mask_ratio", f"is {mask_ratio}", "give a share between 0 and 1")
-        self.encoder = encoder
-        self.mask_ratio, self.normalise = mask_ratio, normalise
+        check_whole_leads("masked", whole_leads)
         by_lead = encoder.tokens == "lead"
+        if whole_leads > 0 and not by_lead:
+            problem = f"is {whole_leads}, but a token of the encoder holds all leads"
+            raise RecipeError("masked.whole_leads", problem, "set encoder.tokens to lead, or whole_leads to 0")
+        self.encoder = encoder
+        self.mask_ratio, self.whole_leads, self.normalise = mask_ratio, whole_leads, normalise
         rows, n_out = (encoder.n_leads, encoder.stride) if by_lead else (1, encoder.n_leads * encoder.stride)
         self.decoder = Predictor(
-            encoder.width, n_out, rows=rows, width=width, depth=depth, heads=heads, by_row=by_lead
+            encoder.width, n_out, rows=rows, width=width, depth=depth, heads=heads,
+            by_row=by_lead and not whole_leads,
         )  # fmt: skip
 
     def loss(self, batch: Batch) -> Tensor:
@@ -81,7 +98,7 @@ class MaskedPatches(nn.Module):
         if lengths is not None:
             counts = counts & (torch.arange(x.shape[-1], device=x.device) < lengths[:, None, None])
         keep = encoder.tokenise(x, lengths)[1]
-        hidden = draw_tokens(keep, self.mask_ratio)
+        hidden = self.draw_mask(keep, x.shape[-1])
         decoded = self.reconstruct(x, hidden, keep, lengths)
         with torch.autocast(x.device.type, enabled=False):
             target, counts = self.to_patches(x), self.to_patches(counts.float()) > 0
@@ -89,6 +106,14 @@ class MaskedPatches(nn.Module):
                 target = _standardise(target, counts)
             error = (decoded.float() - target).square()
             return hidden_mean(error.flatten(1), (counts & hidden[..., None]).flatten(1))
+
+    def draw_mask(self, keep: Bool[Tensor, "batch token"], length: int) -> Bool[Tensor, "batch token"]:
+        """Draw the tokens to hide in strips of `length` samples: those of whole leads first."""
+        if not self.whole_leads:
+            return draw_tokens(keep, self.mask_ratio)
+        plane = keep.view(-1, *self.encoder.grid(length))
+        leads = draw_leads(plane.any(dim=2), self.whole_leads)
+        return draw_tokens(keep, self.mask_ratio, leads[..., None].expand_as(plane).flatten(1))
 
     def reconstruct(
         self,

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from ssl_ecg.models.norm import BatchNorm
+from ssl_ecg.models.padding import step_mask
 
 
 class Conv1DDecoder(nn.Module):
@@ -39,6 +42,7 @@ class Conv1DDecoder(nn.Module):
         widths: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
+        self.stride = stride
         n_stages = stride.bit_length() - 1
         if widths is None:
             widths = [max(16, n_features >> (k + 1)) for k in range(n_stages)]
@@ -48,14 +52,36 @@ class Conv1DDecoder(nn.Module):
             layers += [
                 nn.Upsample(scale_factor=2, mode="nearest"),
                 nn.Conv1d(n_in, n_out, kernel, padding=kernel // 2, bias=False),
-                nn.BatchNorm1d(n_out),
+                BatchNorm(n_out),
                 nn.ReLU(inplace=True),
             ]
             n_in = n_out
         self.stages = nn.Sequential(*layers)
         self.to_leads = nn.Conv1d(n_in, n_leads, kernel, padding=kernel // 2)
 
-    def forward(self, features: Float[Tensor, "batch feature step"], length: int) -> Float[Tensor, "batch lead time"]:
-        """Decode to strips of `length` samples."""
-        x: Tensor = self.to_leads(self.stages(features))
-        return x[..., :length] if x.shape[-1] >= length else F.pad(x, (0, length - x.shape[-1]))
+    def forward(
+        self, features: Float[Tensor, "batch feature step"], length: int, lengths: Int[Tensor, " batch"] | None = None
+    ) -> Float[Tensor, "batch lead time"]:
+        """Decode to strips of `length` samples.
+
+        Parameters
+        ----------
+        features : Tensor (batch, feature, step)
+            As the encoder gives them, zero past a strip's end.
+        length : int
+            Samples of the batch.
+        lengths : int Tensor (batch,), optional
+            Samples of each strip, where shorter ones are followed by padding. Each is then decoded as it would be
+            alone, and zero past its end.
+        """
+        mask = step_mask(lengths, length, self.stride)
+        x = features
+        for layer in self.stages:
+            if isinstance(layer, nn.Upsample):
+                # a strip's last step counts as a whole, as it does where no strip is padded
+                mask = None if mask is None else mask.repeat_interleave(2, dim=2)
+            x = layer(x, mask) if isinstance(layer, BatchNorm) else layer(x)
+        x = self.to_leads(x)
+        x = x[..., :length] if x.shape[-1] >= length else F.pad(x, (0, length - x.shape[-1]))
+        inside = step_mask(lengths, length, 1)
+        return x if inside is None else x * inside

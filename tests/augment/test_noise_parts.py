@@ -57,9 +57,8 @@ def test_folders_stand_for_their_records(folder: Path, tmp_path: Path) -> None:
     assert records_in(tmp_path) == [tmp_path / "own"]
     assert read_noise(folder, 100.0).shape == (6, 4000)
     for missing in (tmp_path / "gone", "FOLDER"):
-        with pytest.raises(RecordError, match=r"no such record or folder") as caught:
+        with pytest.raises(RecordError, match=r"no such record or folder; .* 'noise' of the transform"):
             read_noise(missing, 100.0)
-        assert "--set views.transforms.0.noise=FOLDER" in caught.value.remedy
 
 
 @pytest.mark.parametrize(("part", "tones"), [("first", {5}), ("second", {11}), ("all", {5, 11})])
@@ -100,7 +99,7 @@ def test_recipe_trains_with_the_users_noise(folder: Path, tmp_path: Path) -> Non
     archive = prepare(records, tmp_path / "archive", progress=False)
     small = ["encoder.widths=[4,8]", "train.steps=2", "train.batch_size=4", "data.seconds=5", "method.hidden_dim=8"]
     small += ["method.out_dim=4", "train.precision=float32"]
-    with pytest.raises(RecordError, match="FOLDER: there is no such record or folder"):
+    with pytest.raises(RecordError, match=r"FOLDER: .* --set views\.transforms\.4\.noise=FOLDER"):
         pretrain("simclr_noise", archive, tmp_path / "a", overrides=small, progress=False)
     assert not (tmp_path / "a").exists()
     overrides = [*small, f"views.transforms.4.noise={folder}"]

@@ -40,7 +40,7 @@ def strips(n: int = 4, length: int = 160) -> Tensor:
 
 def fix_mask(method: JEPA, x: Tensor) -> tuple[Tensor, Tensor]:
     spans, leads = method.draw_mask(x)
-    method.draw_mask = lambda _: (spans, leads)
+    method.draw_mask = lambda *_: (spans, leads)
     return spans, leads
 
 
@@ -67,6 +67,45 @@ def test_spans_leave_something_to_see(steps: int, ratio: float, span: int) -> No
     assert not bool(hidden.all(1).any())
 
 
+def test_spans_lie_within_each_strips_own_steps() -> None:
+    """As many and as long as in a strip alone, at all places alike; padding is never hidden."""
+    own = torch.tensor([32, 5, 2, 1, 19, 7]).repeat_interleave(500)
+    torch.manual_seed(0)
+    hidden = draw_spans(3000, 40, ratio=0.5, span=6, own=own)
+    for steps in own.unique().tolist():
+        part = hidden[own == steps]
+        assert not bool(part[:, steps:].any())
+        torch.manual_seed(1)
+        alone = draw_spans(500, steps, ratio=0.5, span=6)
+        assert part.sum(1).unique().tolist() == alone.sum(1).unique().tolist(), "as many"
+        assert float((part[:, :steps].float().mean(0) - alone.float().mean(0)).abs().max()) < 0.12, "as often"
+        assert {tuple(row) for row in part[:, :steps].tolist()} >= {
+            tuple(row) for row in alone[:20].tolist()
+        } or steps > 7
+        if steps > 1:
+            assert bool(part.any(1).all())
+            assert not bool(part[:, :steps].all(1).any())
+    torch.manual_seed(2)
+    whole = draw_spans(50, 40, ratio=0.5, span=6, own=torch.full((50,), 40))
+    torch.manual_seed(2)
+    assert torch.equal(whole, draw_spans(50, 40, ratio=0.5, span=6))
+
+
+@pytest.mark.parametrize("kind", ["conv1d", "lead"])
+def test_short_strips_are_neither_hidden_nor_seen_as_a_whole(kind: str) -> None:
+    """Strips of 0.8 s among those of 5 s: in each, something is hidden and something is left."""
+    method, x = make(kind), strips(200, 500)
+    lengths = torch.full((200,), 80)
+    lengths[::4] = 500
+    x = x * (torch.arange(500) < lengths[:, None, None])
+    spans, _ = method.draw_mask(x, lengths)
+    own = -(-lengths // method.encoder.stride)
+    within = torch.arange(spans.shape[1]) < own[:, None]
+    assert not bool((spans & ~within).any())
+    assert bool(spans.any(1).all())
+    assert bool((within & ~spans).any(1).all())
+
+
 def test_leads_are_hidden_among_those_present() -> None:
     torch.manual_seed(0)
     present = torch.ones(2000, 12, dtype=torch.bool)
@@ -90,6 +129,21 @@ def test_tokens_are_hidden_by_share_of_those_that_count() -> None:
         assert not bool((hidden & ~keep).any())
     often = torch.stack([draw_tokens(keep, 0.75)[0] for _ in range(400)]).float().mean(0)
     assert float((often - 0.75).abs().max()) < 0.1
+
+
+def test_some_tokens_are_hidden_before_others() -> None:
+    torch.manual_seed(0)
+    keep = torch.arange(20)[None] < torch.tensor([20, 8, 2])[:, None]
+    first = torch.arange(20)[None].expand(3, 20) % 4 == 1
+    often = torch.zeros(3, 20)
+    for _ in range(300):
+        hidden = draw_tokens(keep, 0.5, first)
+        assert hidden.sum(1).tolist() == [10, 4, 1]
+        assert bool(hidden[first & keep].all())
+        assert not bool((hidden & ~keep).any())
+        often += hidden / 300
+    assert float((often[0][~first[0]] - 5 / 15).abs().max()) < 0.1, "the others are drawn by lot"
+    assert draw_tokens(keep, 0.05, first).sum(1).tolist() == [5, 2, 1], "all of them, even if these are more"
 
 
 def test_tokens_are_taken_out_and_put_back() -> None:
@@ -247,17 +301,17 @@ def test_what_is_hidden_is_not_seen(encoder: str) -> None:
 
 @pytest.mark.parametrize("encoder", list(ENCODERS))
 def test_padding_does_not_matter(encoder: str) -> None:
-    method = make(encoder)
-    x = strips(4, 128)
-    spans, leads = method.draw_mask(x)
+    """What is drawn does not depend on it either."""
+    method, x = make(encoder), strips(4, 128)
     plain = copy.deepcopy(method)
-    plain.draw_mask = lambda _: (spans, leads)
-    more = torch.zeros(4, 12, 192)
-    more[..., :128] = x
-    rest = torch.ones(4, 192 // method.encoder.stride - spans.shape[1], dtype=torch.bool)
-    method.draw_mask = lambda _: (torch.cat([spans, rest], 1), leads)
-    padded = method.loss({"signal": more, "length": torch.full((4,), 128)})
-    assert padded.item() == pytest.approx(plain.loss({"signal": x}).item(), rel=1e-3)
+    torch.manual_seed(5)
+    alone = plain.loss({"signal": x}).item()
+    for padding in (64, 160):
+        one = copy.deepcopy(method)
+        torch.manual_seed(5)
+        more = torch.nn.functional.pad(x, (0, padding))
+        loss = one.loss({"signal": more, "length": torch.full((4,), 128)})
+        assert loss.item() == pytest.approx(alone, rel=1e-3)
 
 
 def test_teacher_follows_and_is_released() -> None:

@@ -39,7 +39,7 @@ def test_loss(tokens: str, stem: str, normalise: bool, monkeypatch: pytest.Monke
     n = 15 if tokens == "lead" else 5
     torch.manual_seed(3)
     hidden = torch.rand(2, n) < 0.6
-    monkeypatch.setattr(masked, "draw_tokens", lambda keep, ratio: hidden)
+    monkeypatch.setattr(masked, "draw_tokens", lambda *_: hidden)
     with torch.no_grad():
         keep = method.encoder.tokenise(x, lengths)[1]
         guess = method.reconstruct(x, hidden, keep, lengths)
@@ -101,6 +101,40 @@ def test_patches_lie_as_tokens_do() -> None:
         for token in range(patches.shape[1]):
             expected = torch.cat([x[:, lead, s : s + 10] for lead, s in patch_of(tokens, token, 4)], 1)
             assert torch.equal(patches[:, token], expected)
+
+
+@pytest.mark.parametrize("stem", ["linear", "conv"])
+def test_whole_leads_are_hidden_and_told_from_the_others(stem: str) -> None:
+    method = make("lead", stem, whole_leads=0.7, mask_ratio=0.75)
+    keep = torch.ones(600, 3, 8, dtype=torch.bool)
+    keep[300:, 2] = False
+    torch.manual_seed(0)
+    hidden = method.draw_mask(keep.flatten(1), 80).view(600, 3, 8)
+    assert hidden.flatten(1).sum(1).tolist() == [18] * 300 + [12] * 300, "the ratio is kept"
+    whole = (hidden | ~keep).all(dim=2) & keep.any(dim=2)
+    for part, most in ((whole[:300], 2), (whole[300:], 1)):
+        often = torch.bincount(part.sum(1), minlength=most + 1) / 300
+        assert len(often) == most + 1
+        assert float((often - 1 / (most + 1)).abs().max()) < 0.1
+    x = torch.randn(2, 3, 80)
+    one = torch.zeros(2, 24, dtype=torch.bool)
+    one[:, :8] = True  # the first lead
+    told = method.reconstruct(x, one, torch.ones_like(one))
+    other = x.clone()
+    other[:, 0] += torch.randn(2, 80)
+    torch.testing.assert_close(method.reconstruct(other, one, torch.ones_like(one)), told)
+    other[:, 1] += torch.randn(2, 80)
+    assert not torch.allclose(method.reconstruct(other, one, torch.ones_like(one))[:, :8], told[:, :8])
+    assert torch.isfinite(method.loss({"signal": x, "length": torch.tensor([80, 35])}))
+
+
+def test_whole_leads_need_tokens_of_single_leads() -> None:
+    with pytest.raises(RecipeError, match=r"set encoder\.tokens to lead"):
+        make("joint", whole_leads=0.5)
+    with pytest.raises(RecipeError, match=r"masked\.whole_leads"):
+        make("lead", whole_leads=1.0)
+    assert make("lead").decoder.by_row
+    assert not make("lead", whole_leads=0.3).decoder.by_row
 
 
 def test_an_encoder_without_tokens_is_refused() -> None:
