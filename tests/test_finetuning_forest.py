@@ -248,7 +248,7 @@ def test_features_are_computed_once(runs: Path, archive: Archive, monkeypatch: p
     def never(*arguments: object, **options: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr("ssl_ecg.features.kept.expert_vectors", never)
+    monkeypatch.setattr("ssl_ecg.features.kept.expert_parts", never)
     recipe = {**RECIPE, "train": {**RECIPE["train"], "seed": 0}}
     finetune(recipe, archive, run, **FOLDS, test_leads=["I,II"], progress=False)
     after = json.loads((run / "metrics.json").read_text())

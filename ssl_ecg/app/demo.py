@@ -127,7 +127,8 @@ def _shrink_batch(bound: dict[str, Any], archive: Archive) -> None:
     from ssl_ecg.train.selection import open_strips
 
     train = bound["train"]
-    train["batch_size"] = min(train["batch_size"], len(open_strips(archive, **{**bound["data"], "measures": False})))
+    strips = open_strips(archive, **bound["data"], measuring="later")
+    train["batch_size"] = min(train["batch_size"], len(strips))
 
 
 def _source(data: str | Path | None, records: int, seed: int) -> Corpus:

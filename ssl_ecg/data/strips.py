@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import torch
@@ -18,6 +19,20 @@ from ssl_ecg.errors import ArchiveError
 
 CROPS = ("random", "center", "grid")
 Partner = Literal["none", "window", "patient"]
+
+
+class Targets(Protocol):
+    """What `Strips` needs of targets: an array (record, target), or what reads its rows when they are asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(record, target)."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Any, /) -> Any: ...
+
+    def __array__(self) -> NDArray[Any]: ...
 
 
 class Strips(Dataset[dict[str, Tensor]]):
@@ -42,7 +57,8 @@ class Strips(Dataset[dict[str, Tensor]]):
     dtype : torch.dtype
         Of the signal.
     targets : float32 array (row, target), optional
-        Labels or values for every row of ``archive.index``; NaN where one is unknown.
+        Labels or values for every row of ``archive.index``; NaN where one is unknown. Or what is indexed like one and
+        reads them then, see `Targets`.
     partner : {"none", "window", "patient"}
         Also read a second strip for each: the window right before or after it, as far away as there is room where
         the record does not hold two; or a window of another record of the patient, at random among those used, and
@@ -81,7 +97,7 @@ class Strips(Dataset[dict[str, Tensor]]):
         crop: str = "random",
         stride: float | None = None,
         dtype: torch.dtype = torch.float32,
-        targets: NDArray[np.float32] | None = None,
+        targets: Targets | None = None,
         partner: Partner = "none",
     ) -> None:
         where = str(archive.path)
@@ -96,7 +112,7 @@ class Strips(Dataset[dict[str, Tensor]]):
         if partner not in get_args(Partner):
             raise ArchiveError(where, f"unknown partner {partner!r}", f"choose from {', '.join(get_args(Partner))}")
         self.record_rows = np.arange(len(archive)) if rows is None else np.array(rows, np.int64).reshape(-1)
-        if targets is not None and (targets.ndim != 2 or len(targets) != len(archive)):
+        if targets is not None and (len(targets.shape) != 2 or len(targets) != len(archive)):
             problem = f"targets of shape {targets.shape} for {len(archive)} records"
             raise ArchiveError(where, problem, "give (record, target), one row for each row of archive.index")
         self.targets = targets
@@ -159,6 +175,14 @@ class Strips(Dataset[dict[str, Tensor]]):
             batch["partner_mask"] = torch.from_numpy(archive.lead_masks[rows])
             batch["partner_row"], batch["partner_start"] = torch.from_numpy(rows), torch.from_numpy(starts)
         return batch
+
+    def pairing_within(self, items: Sequence[int] | NDArray[np.integer]) -> Strips:
+        """Give the same strips, whose partners of the same patient are drawn from the records of some items only."""
+        if self._records is None:
+            return self
+        same = copy.copy(self)
+        same._records = PatientRecords(self.record_rows[np.asarray(items)], self.archive.patients)
+        return same
 
     def _read(self, rows: NDArray[np.int64], starts: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Read windows and give them with their lengths before the padding."""

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ssl_ecg.errors import LabelError, SignalError
 from ssl_ecg.estimator import Estimator
+from ssl_ecg.evaluate.metrics import auroc, best_f1_thresholds, macro
 from ssl_ecg.features.expert import fill_unknown, medians
 from ssl_ecg.linear_probe import LinearProbe, check_labels, mean_and_scale, warn_degenerate
 
@@ -34,6 +35,10 @@ class Baseline(Estimator):
         `probe_` instead, which has all classes.
     degenerate_ : tuple of int
         Those classes.
+    thresholds_ : float64 array (class,)
+        Best F1 on validation; only where validation records are given.
+    validation_ : float
+        Macro AUROC on the same records.
     """
 
     def fit(
@@ -65,6 +70,10 @@ class Baseline(Estimator):
         if X_val is not None and Y_val is not None:
             validation = (self._standardised(X_val), check_labels(Y_val))
         self._fit_classes(self._standardised(features), labels, validation)
+        if validation is not None:
+            proba = self._proba(validation[0])
+            self.thresholds_ = best_f1_thresholds(validation[1], proba)
+            self.validation_ = macro(auroc(validation[1], proba)).value
         return self
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -76,7 +85,9 @@ class Baseline(Estimator):
             If the baseline is not fitted, or the number of features is another.
         """
         self._check_fitted("mean_")
-        vectors = self._standardised(X)
+        return self._proba(self._standardised(X))
+
+    def _proba(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         columns = [
             np.full(len(vectors), model) if isinstance(model, float) else model.predict_proba(vectors)[:, 1]
             for model in self.models_
@@ -135,10 +146,8 @@ class LogisticBaseline(Baseline):
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
 
-    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Give probabilities (record, class)."""
-        self._check_fitted("mean_")
-        return self.probe_.predict_proba(self._standardised(X))
+    def _proba(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self.probe_.predict_proba(vectors)
 
     def _fit_classes(
         self,

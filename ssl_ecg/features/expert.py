@@ -140,17 +140,31 @@ def expert_vectors(
     With `leads`, the others count as absent. A record of which nothing can be computed is unknown throughout. Other
     parameters and errors are those of `expert_embeddings`.
     """
+    vectors = np.empty((len(rows), len(feature_names(archive.leads))), np.float32)
+    done = 0
+    for values in expert_parts(archive, rows, leads=leads, workers=workers, progress=progress):
+        vectors[done : done + len(values)] = values
+        done += len(values)
+    return vectors
+
+
+def expert_parts(
+    archive: Archive,
+    rows: NDArray[np.integer],
+    *,
+    start: int = 0,
+    leads: Sequence[str] | None = None,
+    workers: int = 1,
+    progress: bool = False,
+) -> Iterator[NDArray[np.float32]]:
+    """Compute what `expert_vectors` gives a few records at a time, from row number `start` on."""
     if workers < 1:
         raise ArchiveError("workers", f"is {workers}", "give at least 1")
-    vectors = np.empty((len(rows), len(feature_names(archive.leads))), np.float32)
-    parts = np.split(rows, np.arange(_PART, len(rows), _PART))
-    done = 0
-    with tqdm(total=len(rows), unit="record", desc="features", disable=not progress) as bar:
+    parts = [rows[first : first + _PART] for first in range(start, len(rows), _PART)]
+    with tqdm(total=len(rows), initial=start, unit="record", desc="features", disable=not progress) as bar:
         for part, values in zip(parts, _computed(archive, parts, leads, workers), strict=True):
-            vectors[done : done + len(part)] = values
-            done += len(part)
+            yield values
             bar.update(len(part))
-    return vectors
 
 
 def medians(vectors: NDArray[np.floating]) -> NDArray[np.float32]:

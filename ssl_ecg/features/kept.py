@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ssl_ecg._version import __version__
 from ssl_ecg.data.archive import Archive
-from ssl_ecg.features.expert import expert_vectors, feature_names
-from ssl_ecg.files import write_whole
-
-_LOOK = 1.0  # how often it is looked whether another process has finished [s]
+from ssl_ecg.features.expert import expert_parts, feature_names
+from ssl_ecg.features.table import TableFile, write_table
+from ssl_ecg.waiting import await_result, watched
 
 
 def kept_vectors(
+    archive: Archive, rows: NDArray[np.integer], folder: str | Path, **options: Any
+) -> NDArray[np.float32]:
+    """Give what `expert_vectors` gives, from a file of the folder if it holds them.
+
+    Parameters and errors are those of `kept_table`.
+    """
+    table = kept_table(archive, rows, folder, **options)
+    return table.columns(0, table.shape[1])
+
+
+def kept_table(
     archive: Archive,
     rows: NDArray[np.integer],
     folder: str | Path,
@@ -27,11 +38,11 @@ def kept_vectors(
     compute: bool = True,
     workers: int = 1,
     progress: bool = False,
-) -> NDArray[np.float32]:
-    """Give what `expert_vectors` gives, from a file of the folder if it holds them.
+) -> TableFile:
+    """Write what `expert_vectors` gives to a file of the folder, unless it is there; memory does not grow with it.
 
     The file's name, ``features-FINGERPRINT.npy``, tells archive, records, leads and version apart, so that features of
-    anything else are not taken for these.
+    anything else are not taken for these. A call that was interrupted goes on where it was.
 
     Parameters
     ----------
@@ -48,16 +59,18 @@ def kept_vectors(
         If PyWavelets is not installed.
     ArchiveError
         If a worker process dies or the file cannot be written.
+    TrainingError
+        If the process that is waited for has failed or is gone.
     """
     path = Path(folder) / f"features-{_fingerprint(archive, rows, leads)}.npy"
     shape = (len(rows), len(feature_names(archive.leads)))
-    found = _read(path, shape)
-    if found is None and compute:
-        made = found = expert_vectors(archive, rows, leads=leads, workers=workers, progress=progress)
-        write_whole(path, lambda file: np.save(file, made))
-    while found is None:
-        time.sleep(_LOOK)
+    if not compute:
+        return await_result(path, partial(_read, path, shape))
+    with watched(path):
         found = _read(path, shape)
+        if found is None:
+            options: dict[str, Any] = {"leads": leads, "workers": workers, "progress": progress}
+            found = write_table(path, shape, lambda start: expert_parts(archive, rows, start=start, **options))
     return found
 
 
@@ -68,10 +81,10 @@ def _fingerprint(archive: Archive, rows: NDArray[np.integer], leads: Sequence[st
     return digest.hexdigest()[:16]
 
 
-def _read(path: Path, shape: tuple[int, int]) -> NDArray[np.float32] | None:
-    """Read a file; None if there is none, or a damaged one."""
+def _read(path: Path, shape: tuple[int, int]) -> TableFile | None:
+    """Open a file; None if there is none, or a damaged one."""
     try:
-        found = np.load(path, allow_pickle=False)
+        found = TableFile(path)
     except (OSError, ValueError, EOFError):
         return None
-    return found if found.shape == shape and found.dtype == np.float32 else None
+    return found if found.shape == shape else None

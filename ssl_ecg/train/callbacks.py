@@ -17,11 +17,16 @@ from ssl_ecg.train.monitor import COLUMNS, Probe, add_row, effective_rank, norma
 from ssl_ecg.train.settle import FixedStrips
 from ssl_ecg.train.state import writing
 
+_SETTLED = 30
+"""Steps after which running statistics, with a momentum of 0.1, are 95 % those of the batches and not those of the
+start, under which all embeddings look alike."""
+
 
 class CollapseMonitor(pl.Callback):
     """Embeds the same strips every now and then, and warns when their embeddings become alike.
 
-    Of several processes only the first looks.
+    It measures from the start, and warns after 30 steps: by then running statistics mean something. Of several
+    processes only the first looks.
 
     Parameters
     ----------
@@ -55,7 +60,7 @@ class CollapseMonitor(pl.Callback):
         if self.probe is not None:
             self.latest["probe_auroc"] = self.probe(encoder)
         encoder.train(was_training)
-        if self.latest["std"] < 0.05 or self.latest["rank"] < 2:
+        if step >= _SETTLED and (self.latest["std"] < 0.05 or self.latest["rank"] < 2):
             warnings.warn(
                 f"step {step}: the embedding is collapsing (rank {self.latest['rank']:.1f}, standard deviation "
                 f"{self.latest['std']:.3f}); try a lower learning rate, a larger batch or stronger views",
@@ -119,7 +124,7 @@ class StepLog(pl.Callback):
 
 
 class StateSaver(pl.Callback):
-    """Saves the whole state of a run, in one atomic step, also when the run is interrupted."""
+    """Saves the whole state of a run, in one atomic step; when the run is stopped, `StopTogether` asks for it."""
 
     def __init__(self, path: Path, *, every: int) -> None:
         self.path = path
@@ -131,11 +136,6 @@ class StateSaver(pl.Callback):
     ) -> None:
         """Save if it is time, and after the last step."""
         if trainer.global_step % self.every == 0 or trainer.global_step == trainer.max_steps:
-            self.save(trainer)
-
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Save what there is when the user stops the run; of several processes, `StopTogether` sees to that."""
-        if isinstance(exception, KeyboardInterrupt) and trainer.world_size == 1:
             self.save(trainer)
 
     def save(self, trainer: pl.Trainer) -> None:

@@ -50,8 +50,9 @@ def fit(
 ) -> None:
     """Train a method; go on from the folder's last state if it holds one.
 
-    With several processes, each has an equal part of every batch, and the losses are those of one process with the
-    same batches. They are started here, on one host, or have been started by torchrun or srun, on any number.
+    With several processes, each has an equal part of every batch. Given the same views, the losses are those of one
+    process; but each draws crops and views of its own, so that a run follows from the seed and the number of processes.
+    They are started here, on one host, or have been started by torchrun or srun, on any number.
 
     Parameters
     ----------
@@ -84,7 +85,8 @@ def fit(
         Show a progress bar.
     sampling : {"strips", "shards"}
         "strips": batches are drawn from the whole archive. "shards": each process draws from its own shards alone,
-        some at a time, for archives larger than the memory and runs on many hosts; see `ShardOrder`.
+        partners of the same patient too, some at a time, for archives larger than the memory and runs on many hosts;
+        see `ShardOrder`.
     probe : callable, optional
         Encoder -> macro AUROC, logged by the collapse monitor.
     devices : int
@@ -102,7 +104,7 @@ def fit(
     TrainingError
         If the loss is no longer finite, or one of several processes has been killed.
     KeyboardInterrupt
-        If the user stops the run; its state is saved by then.
+        If the run is stopped, by Ctrl-C or SIGTERM; it ends after the step, and its state is saved by then.
     """
     check_settings(
         strips, steps=steps, batch_size=batch_size, lr=lr, weight_decay=weight_decay, warmup=warmup, clip=clip,

@@ -6,10 +6,12 @@ which hang where the threads of the parent compute), and tells them their places
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import socket
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -24,6 +26,9 @@ from ssl_ecg.errors import RecipeError, SSLECGError, TrainingError
 
 PATIENCE = 60.0
 """How long processes may take to save and end after a stop, or after another has failed [s]."""
+_GRACE = 5.0
+"""After another has failed, they are asked to stop if they have not ended by themselves so soon [s]."""
+_STOPS = (-signal.SIGINT, -signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -115,28 +120,58 @@ def launch(function: Callable[..., None], arguments: tuple[Any, ...], devices: i
         port = free.getsockname()[1]
     threads = max(1, len(_processors()) // devices)
     pipes = [Pipe(duplex=False) for _ in range(devices)]
-    try:
-        context: Any = start_processes(  # type: ignore[no-untyped-call]
-            _work, (function, arguments, devices, port, threads, [end for _, end in pipes]), devices, join=False
-        )
-    except (AttributeError, TypeError, ImportError) as error:  # pickle's own words for what it cannot send
-        remedy = "define classes in a module that can be imported, or start the processes with torchrun"
-        raise TrainingError("devices", f"the method cannot be sent to other processes ({error})", remedy) from error
-    processes = context.processes
-    stopped = False
-    try:
-        _watch(processes)
-    except KeyboardInterrupt:
-        stopped = True
-        _stop(processes)
-    finally:
-        answers = [_answer(reader) for reader, _ in pipes]
-        for reader, writer in pipes:
-            reader.close()
-            writer.close()
-    if stopped or "stopped" in answers:
-        raise KeyboardInterrupt from next((answer for answer in answers if isinstance(answer, Exception)), None)
-    _raise_first(answers, [process.exitcode for process in processes])
+    sent = (function, arguments, devices, port, threads, [end for _, end in pipes])
+    stopped, asked = False, set[int]()
+    with _Stops() as stops:
+        try:
+            context: Any = start_processes(_work, sent, devices, join=False)  # type: ignore[no-untyped-call]
+        except (AttributeError, TypeError, ImportError) as error:  # pickle's own words for what it cannot send
+            remedy = "define classes in a module that can be imported, or start the processes with torchrun"
+            raise TrainingError("devices", f"the method cannot be sent to other processes ({error})", remedy) from error
+        processes = context.processes
+        try:
+            stops.now()
+            asked = _watch(processes)
+        except KeyboardInterrupt:
+            stopped = True
+            _stop(processes)
+        finally:
+            answers = [_answer(reader) for reader, _ in pipes]
+            for reader, writer in pipes:
+                reader.close()
+                writer.close()
+    _raise_first(answers, [process.exitcode for process in processes], stopped=stopped, asked=asked)
+
+
+class _Stops:
+    """Takes SIGTERM for a Ctrl-C, as all processes are to save; while they are being started, both wait.
+
+    A process that is started in the midst of a stop would never hear of it.
+    """
+
+    def __init__(self) -> None:
+        self.waits, self.asked = True, False
+        self.before: dict[int, Any] = {}
+
+    def __enter__(self) -> _Stops:
+        if threading.current_thread() is threading.main_thread():
+            self.before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def now(self) -> None:
+        """Stop from now on at once, if it was asked for also before."""
+        self.waits = False
+        if self.asked:
+            raise KeyboardInterrupt
+
+    def _ask(self, number: int, frame: Any) -> None:
+        self.asked = True
+        if not self.waits:
+            raise KeyboardInterrupt
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
 
 
 def _processors() -> set[int]:
@@ -153,6 +188,9 @@ def _work(
     ends: list[Connection],
 ) -> None:
     """Be one of the processes."""
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():  # before the system could tell
+        sys.exit(1)
     os.environ.update(
         RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world), LOCAL_WORLD_SIZE=str(world), GROUP_RANK="0",
         MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), TORCHELASTIC_RUN_ID="ssl_ecg",
@@ -177,26 +215,40 @@ def _work(
         os._exit(1)  # what is left in torch may wait for the other processes for ever
 
 
-def _watch(processes: list[Any], seconds: float = float("inf")) -> None:
-    """Wait until all have ended; once one has failed, the others get a minute, and then are killed."""
-    end = time.monotonic() + seconds
-    while alive := [process for process in processes if process.is_alive()]:
+def _watch(processes: list[Any], seconds: float = float("inf")) -> set[int]:
+    """Wait until all have ended; once one has failed, the others are asked to, and after a minute killed.
+
+    Gives the numbers of those that were asked.
+    """
+    end, ask = time.monotonic() + seconds, float("inf")
+    asked: set[int] = set()
+    while alive := [rank for rank, process in enumerate(processes) if process.is_alive()]:
+        now = time.monotonic()
         if any(process.exitcode for process in processes):
-            end = min(end, time.monotonic() + PATIENCE)
-        left = end - time.monotonic()
-        if left <= 0:
-            for process in alive:
-                process.kill()
-        wait([process.sentinel for process in alive], None if left == float("inf") else max(left, 1.0))
+            end, ask = min(end, now + PATIENCE), min(ask, now + _GRACE)
+        if now >= ask and not asked:
+            asked = {*alive}
+            _interrupt([processes[rank] for rank in alive])
+        if now >= end:
+            for rank in alive:
+                processes[rank].kill()
+        nearest = end if asked else min(end, ask)
+        left = None if nearest == float("inf") else max(nearest - now, 1.0)
+        wait([processes[rank].sentinel for rank in alive], left)
     for process in processes:
         process.join()
+    return asked
+
+
+def _interrupt(processes: list[Any]) -> None:
+    for process in processes:
+        if process.is_alive():
+            os.kill(process.pid, signal.SIGINT)
 
 
 def _stop(processes: list[Any]) -> None:
     """Ask all to save and end; asked a second time, kill them."""
-    for process in processes:
-        if process.is_alive():
-            os.kill(process.pid, signal.SIGINT)
+    _interrupt(processes)
     try:
         _watch(processes, PATIENCE)
     except KeyboardInterrupt:
@@ -210,15 +262,22 @@ def _answer(reader: Connection) -> Any:
         return None
 
 
-def _raise_first(answers: list[Any], statuses: list[int]) -> None:
-    """Raise what went wrong first: an error of ours, a process that was killed, or else any other failure."""
+def _raise_first(answers: list[Any], statuses: list[int], *, stopped: bool, asked: set[int]) -> None:
+    """Raise what went wrong first: a stop, an error of ours, a process that was killed, or else any other failure.
+
+    Those that were asked to stop because another had failed do not count as stopped.
+    """
     failures = [answer for answer in answers if isinstance(answer, Exception)]
+    ended = [rank for rank, status in enumerate(statuses) if status and rank not in asked]
+    if stopped or any(answers[rank] == "stopped" or statuses[rank] in _STOPS for rank in ended):
+        raise KeyboardInterrupt from next(iter(failures), None)
     for failure in failures:
         if isinstance(failure, SSLECGError):
             raise failure
     remedy = "run the same again: it goes on from the last saved state"
-    for rank, (answer, status) in enumerate(zip(answers, statuses, strict=True)):
-        if status and answer is None:
+    for rank in ended:
+        if answers[rank] is None:
+            status = statuses[rank]
             how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
             raise TrainingError(f"process {rank} of {len(statuses)}", f"was ended with {how}", remedy)
     if failures:

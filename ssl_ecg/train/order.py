@@ -115,6 +115,13 @@ class ShardOrder:
         return np.concatenate(mixed)
 
 
+def own_strips(strips: Strips, sampling: Sampling, *, rank: int = 0, world: int = 1) -> NDArray[np.int64]:
+    """Give the strips that a process may read, in their order: all of them unless it has shards of its own."""
+    if sampling == "strips" or world == 1:
+        return np.arange(len(strips))
+    return np.sort(np.concatenate(own_shards(strips, rank=rank, world=world)))
+
+
 def own_shards(strips: Strips, *, rank: int = 0, world: int = 1) -> list[NDArray[np.int64]]:
     """Give the strips of each shard that belongs to a process; shards are dealt so that all have about as many strips.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +14,21 @@ from safetensors.numpy import load_file, save
 
 from ssl_ecg.errors import CheckpointError, SignalError
 from ssl_ecg.estimator import check_vectors
+from ssl_ecg.features.traits import trait_names
 from ssl_ecg.files import write_whole
 from ssl_ecg.screen.base import subsample
 from ssl_ecg.screen.neighbours import nearest
 from ssl_ecg.screen.whiten import Whitening, fit_whitening
+from ssl_ecg.train.signal_reference import SignalReference, look_at, look_reference
+
+if TYPE_CHECKING:
+    from ssl_ecg.data.archive import Archive
 
 FILE = "reference.safetensors"
 MOST = 4096
 """Training records that are kept at most."""
 _NEIGHBOURS, _COMPONENTS = 10, 64
-_HELD = "distances:"
+_HELD, _SIGNAL = "distances:", "signal:"
 
 FloatArray = NDArray[np.float64]
 
@@ -41,6 +47,9 @@ class Reference:
     points : float16 array (record, component)
     held_out : mapping of str to float array (record,)
         Distances of validation records: with all leads, "", and with the leads of a name such as "I,II".
+    signal : SignalReference or None
+        Of the recordings themselves: embeddings of what is no ECG may lie among those of training records. None for
+        models that were fine-tuned before there was one; see `renew_reference`.
 
     References
     ----------
@@ -50,6 +59,7 @@ class Reference:
     whitening: Whitening
     points: NDArray[np.float16]
     held_out: Mapping[str, FloatArray]
+    signal: SignalReference | None = None
 
     def distance(self, z: NDArray[np.floating]) -> FloatArray:
         """Give the distances (record,) of embeddings (record, dim)."""
@@ -65,17 +75,25 @@ class Reference:
 
     def save(self, folder: str | Path) -> Path:
         """Write `reference.safetensors`; raises ArchiveError where it cannot be written."""
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             "points": self.points,
             "mean": self.whitening.mean.astype(np.float32),
             "projection": np.ascontiguousarray(self.whitening.projection, dtype=np.float32),
             **{_HELD + leads: values.astype(np.float32) for leads, values in self.held_out.items()},
         }
+        if self.signal is not None:
+            arrays |= {
+                _SIGNAL + "train": self.signal.train,
+                _SIGNAL + "held_out": self.signal.held_out,
+                _SIGNAL + "leads": np.frombuffer(",".join(self.signal.leads).encode(), np.uint8),
+            }
         content = save({name: np.ascontiguousarray(value) for name, value in arrays.items()})
         return write_whole(Path(folder) / FILE, lambda file: file.write(content))
 
 
-def make_reference(train: NDArray[np.floating], held_out: Mapping[str, NDArray[np.floating]]) -> Reference | None:
+def make_reference(
+    train: NDArray[np.floating], held_out: Mapping[str, NDArray[np.floating]], signal: SignalReference | None = None
+) -> Reference | None:
     """Make a reference, or none where there are too few training records or their embeddings say nothing.
 
     Parameters
@@ -84,6 +102,7 @@ def make_reference(train: NDArray[np.floating], held_out: Mapping[str, NDArray[n
         Embeddings of training records.
     held_out : mapping of str to array (record, dim)
         Embeddings of validation records, with all leads, "", and with fewer.
+    signal : SignalReference, optional
 
     Examples
     --------
@@ -103,7 +122,49 @@ def make_reference(train: NDArray[np.floating], held_out: Mapping[str, NDArray[n
         distances = {leads: _distance(whitening, points, check_vectors(z, "")) for leads, z in held_out.items()}
     except SignalError:
         return None
-    return Reference(whitening, points, distances)
+    return Reference(whitening, points, distances, signal)
+
+
+def renew_reference(
+    run: str | Path, archive: Archive, train: NDArray[np.integer], val: NDArray[np.integer]
+) -> Reference | None:
+    """Measure anew what a fine-tuned model was trained on, and write it into its run folder.
+
+    For models that were fine-tuned before the recordings themselves were compared. Distances with fewer leads are kept.
+
+    Parameters
+    ----------
+    run : path
+        Run folder of a fine-tuning.
+    archive : Archive
+        That it was trained on.
+    train, val : int arrays
+        Rows of the training and validation records.
+
+    Raises
+    ------
+    CheckpointError, ArchiveError
+        If the run cannot be read, does not fit the archive, or cannot be written.
+    """
+    from ssl_ecg.train.classifier import load_classifier
+    from ssl_ecg.train.evaluation import predict_with_embeddings
+    from ssl_ecg.train.supervised_data import open_windows
+
+    model, card = load_classifier(run, archive)
+    form = card["windows"]
+    rows = (np.asarray(train, np.int64)[subsample(len(train), MOST, 0)], np.asarray(val, np.int64))
+    windows = [
+        open_windows(archive, part, float(form["seconds"]), float(form["stride"]), leads=form.get("leads"))
+        for part in rows
+    ]
+    embeddings, usual = (predict_with_embeddings(model, part)[1] for part in windows)
+    signal = look_reference(archive.leads, *(look_at(part) for part in windows))
+    reference = make_reference(embeddings, {"": usual}, signal)
+    if reference is not None:
+        old = load_reference(Path(run) / "head")
+        reference = replace(reference, held_out={**({} if old is None else old.held_out), **reference.held_out})
+        reference.save(Path(run) / "head")
+    return reference
 
 
 def load_reference(folder: str | Path) -> Reference | None:
@@ -123,9 +184,20 @@ def load_reference(folder: str | Path) -> Reference | None:
         whitening = Whitening(arrays["mean"].astype(float), arrays["projection"])
         if not len(held_out[""]) or arrays["points"].shape[1] != whitening.projection.shape[1]:
             raise ValueError("its parts do not fit together")
-        return Reference(whitening, arrays["points"], held_out)
+        return Reference(whitening, arrays["points"], held_out, _signal(arrays))
     except (OSError, SafetensorError, KeyError, ValueError, IndexError) as error:
         raise CheckpointError(str(path), f"is damaged ({error})", "fine-tune again, or remove the file") from None
+
+
+def _signal(arrays: Mapping[str, NDArray[Any]]) -> SignalReference | None:
+    """Give the part that is about recordings; None in files of older versions."""
+    if _SIGNAL + "train" not in arrays:
+        return None
+    leads = tuple(arrays[_SIGNAL + "leads"].tobytes().decode().split(","))
+    train, held_out = arrays[_SIGNAL + "train"], arrays[_SIGNAL + "held_out"]
+    if any(part.shape[1:] != (len(trait_names(leads)),) for part in (train, held_out)) or not len(held_out):
+        raise ValueError("its parts do not fit together")
+    return SignalReference(leads, train, held_out)
 
 
 def _distance(whitening: Whitening, points: NDArray[np.float16], z: NDArray[np.floating]) -> FloatArray:

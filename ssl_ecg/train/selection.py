@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool
@@ -16,6 +16,8 @@ from ssl_ecg.features.statistics import pywavelets
 from ssl_ecg.preprocessing import Scale
 from ssl_ecg.train.labelled import check_folds_named, repeated, training_targets
 from ssl_ecg.train.measures import measure_targets
+from ssl_ecg.train.reduced_leads import ReducedStrips, choose_leads, with_leads
+from ssl_ecg.train.taught import teacher_targets
 
 Measuring = Literal["now", "wait", "later"]
 
@@ -36,6 +38,8 @@ def open_strips(
     labelled_share: float = 0.0,
     measures: bool = False,
     measure_workers: int = 1,
+    teacher: str | None = None,
+    leads: list[str] | None = None,
     progress: bool = False,
     measuring: Measuring = "now",
     folder: str | Path | None = None,
@@ -75,8 +79,14 @@ def open_strips(
     measure_workers : int
         Processes that compute them; a script that asks for more than one must guard what it does with
         ``if __name__ == "__main__":``.
+    teacher : str, optional
+        A pretrained encoder (run folder, checkpoint folder or released name), whose embedding of each whole record,
+        with all leads, is given with the strips, for methods that learn from it; computed once for a run.
+    leads : list of str, optional
+        The only leads that strips show: the others are zero and marked as absent, and records that have none of
+        these are left out. All of them unless given.
     progress : bool
-        Of the measurements.
+        Of measurements and teacher.
     measuring : {"now", "wait", "later"}
         Compute them; wait for another process that does and keeps them in `folder`; or leave them out for now, so
         that a run can be checked first.
@@ -90,30 +100,38 @@ def open_strips(
     LabelError
         If the task is unknown, or too few records have a label of it.
     RecipeError
-        If labels are asked for without a task, or together with measurements, or the share is impossible.
+        If labels are asked for without a task, or two kinds of targets together, or the share is impossible.
     SignalError
-        If measurements are asked for and PyWavelets is not installed.
+        If measurements are asked for and PyWavelets is not installed, or a lead is not there.
+    CheckpointError
+        If the teacher cannot be loaded or does not fit the archive.
     """
-    keep = _wanted(archive, folds, corpora, exclude_codes, exclude_quality)
+    shown = None if leads is None else choose_leads(leads, archive.leads)
+    keep = _wanted(archive, folds, corpora, exclude_codes, exclude_quality) & with_leads(archive, shown)
     rows = np.flatnonzero(keep)
     if not len(rows):
-        remedy = "loosen data.folds, data.corpora, data.exclude_codes or data.exclude_quality"
+        remedy = "loosen data.folds, data.corpora, data.exclude_codes, data.exclude_quality or data.leads"
         raise ArchiveError(str(archive.path), f"none of {len(keep)} records is left to train on", remedy)
     targets = None
     if task is None and (labels is not None or labelled_share):
         raise RecipeError("data.task", "is not given, but labels are wanted", "name a task, such as superclass")
-    if measures and task is not None:
-        raise RecipeError("data.measures", "stands beside data.task", "take one of them out")
+    kinds = {"data.measures": measures, "data.task": task is not None, "data.teacher": teacher is not None}
+    asked = [name for name, wanted in kinds.items() if wanted]
+    if len(asked) > 1:
+        raise RecipeError(asked[0], f"stands beside {asked[1]}", "take one of them out")
     if measures:
         pywavelets()  # is it there?
+    once: dict[str, Any] = {"folder": folder, "compute": measuring == "now", "progress": progress}
     if measures and measuring != "later":
-        targets = measure_targets(
-            archive, rows, folder=folder, compute=measuring == "now", workers=measure_workers, progress=progress
-        )
+        targets = measure_targets(archive, rows, workers=measure_workers, **once)
+    if teacher is not None and measuring != "later":
+        targets = teacher_targets(archive, rows, teacher, **once)
     if task is not None:
         check_folds_named(archive, folds)
         targets = training_targets(archive, rows, task, labels=labels, seed=labels_seed)
         rows = repeated(rows, targets, labelled_share)
+    if shown is not None:
+        return ReducedStrips(archive, seconds, leads=shown, rows=rows, targets=targets, partner=partner)
     return Strips(archive, seconds, rows=rows, targets=targets, partner=partner)
 
 

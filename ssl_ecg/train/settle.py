@@ -12,6 +12,7 @@ from ssl_ecg.data.strips import Strips
 from ssl_ecg.methods.base import encode
 from ssl_ecg.preprocessing import Preprocessing
 from ssl_ecg.scaling import scale_strips
+from ssl_ecg.train.order import Sampling, own_strips
 
 _FIXED = 512
 """Number of the fixed strips."""
@@ -28,12 +29,23 @@ class FixedStrips(NamedTuple):
         return FixedStrips(self.signal.to(device), None if self.lengths is None else self.lengths.to(device))
 
 
-def fixed_strips(strips: Strips, preprocessing: Preprocessing) -> FixedStrips:
-    """Read and scale evenly spaced strips, the same in every run."""
-    rows = torch.linspace(0, len(strips) - 1, min(_FIXED, len(strips))).long().tolist()
+def fixed_strips(
+    strips: Strips, preprocessing: Preprocessing, *, sampling: Sampling = "strips", world: int = 1
+) -> FixedStrips:
+    """Read and scale evenly spaced strips, the same in every run.
+
+    Parameters
+    ----------
+    strips : Strips
+    preprocessing : Preprocessing
+    sampling, world
+        Of the run: if each of several processes has shards of its own, they are from those of the first.
+    """
+    own = own_strips(strips, sampling, world=world)
+    rows = own[torch.linspace(0, len(own) - 1, min(_FIXED, len(own))).long().numpy()].tolist()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        batch = strips.__getitems__(rows)
+        batch = strips.pairing_within(own).__getitems__(rows)
     lengths = where_padded(batch["length"], batch["signal"].shape[-1])
     return FixedStrips(scale_strips(batch["signal"], preprocessing.scale, lengths), lengths)
 

@@ -1,4 +1,4 @@
-"""Stopping all processes of a run at the same step."""
+"""Stopping a run between two steps, all its processes at the same one."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopTogether(pl.Callback):
-    """Ends a run of several processes after the step in which one of them was asked to, with its state saved.
+    """Ends a run after the step in which it was asked to, with its state saved; asked again, at once.
 
-    Ctrl-C and the signals of torchrun, SLURM or a dying parent reach the processes at different steps or only some
-    of them, and saving needs all. In a run of one process nothing changes.
+    A state from the midst of a step would not go on exactly, as running statistics and teachers may have moved
+    already. Of several processes, Ctrl-C and the signals of torchrun, SLURM or a dying parent reach some only, or
+    at different steps, and saving needs all: so they tell each other. Before the first step there is nothing to save,
+    and a process that waits for others, which Python cannot interrupt, is ended by the system.
 
     Parameters
     ----------
@@ -37,13 +39,16 @@ class StopTogether(pl.Callback):
         self.stopped = False
         self._asked = False
         self._listens = False
+        self._several = False
 
     @contextmanager
     def listening(self, several: bool) -> Iterator[None]:
-        """Take the signals for a time, if there are several processes."""
-        self._listens = several and threading.current_thread() is threading.main_thread()
+        """Take the signals for a time, of a run of one or several processes."""
+        self._several = several
+        self._listens = threading.current_thread() is threading.main_thread()
         before = [signal.getsignal(number) for number in _SIGNALS]
-        self._listen()
+        if self._listens and several:
+            _take(signal.SIG_DFL)
         try:
             yield
         finally:
@@ -52,31 +57,35 @@ class StopTogether(pl.Callback):
                     signal.signal(number, handler)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the signals back from Lightning, whose handler talks to the other processes in the midst of a step."""
-        self._listen()
+        """Take the signals from Lightning, whose handler talks to the other processes in the midst of a step."""
+        self._asked = self._asked or trainer.received_sigterm
+        if self._listens:
+            _take(self._ask)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Ask whether any process was asked to stop."""
-        if trainer.world_size == 1:
-            return
-        asked = torch.tensor(float(self._asked), device=pl_module.device)
-        if float(trainer.strategy.reduce(asked, reduce_op="sum")) and trainer.global_step < trainer.max_steps:
+        """Stop if any process was asked to."""
+        asked = float(self._asked)
+        if trainer.world_size > 1:
+            asked = float(trainer.strategy.reduce(torch.tensor(asked, device=pl_module.device), reduce_op="sum"))
+        if asked and trainer.global_step < trainer.max_steps:
             self.saver.save(trainer)
             self.stopped = True
             trainer.should_stop = True
 
-    def _listen(self) -> None:
-        if self._listens:
-            for number in _SIGNALS:
-                signal.signal(number, self._ask)
-
     def _ask(self, number: int, frame: Any) -> None:
+        if self._asked and not self._several:
+            raise KeyboardInterrupt
         self._asked = True
 
 
-def leave_stopping(worker: int) -> None:
+def _take(handler: Any) -> None:
+    for number in _SIGNALS:
+        signal.signal(number, handler)
+
+
+def leave_stopping(worker: int = 0) -> None:
     """Leave Ctrl-C to the process that a loader process works for, which still needs batches to end its step."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -7,6 +7,7 @@ workers.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from ssl_ecg.data.strips import Strips
-from ssl_ecg.train.order import Sampling, make_order
+from ssl_ecg.train.order import Sampling, make_order, own_strips
 
 
 def step_seed(seed: int, step: int, purpose: int) -> int:
@@ -41,7 +42,7 @@ class BatchStream(IterableDataset[dict[str, Tensor]]):
     sampling : {"strips", "shards"}
         "strips": all strips are shuffled, and each process takes its part of every batch, which is what one
         process would see. "shards": each process draws from its own shards alone, a few of them at a time; for
-        archives larger than the memory, and for many hosts.
+        archives larger than the memory, and for many hosts. Partners of the same patient come from them too.
 
     Raises
     ------
@@ -65,6 +66,8 @@ class BatchStream(IterableDataset[dict[str, Tensor]]):
     ) -> None:
         super().__init__()
         self.strips = strips
+        if sampling == "shards" and world > 1:
+            self.strips = strips.pairing_within(own_strips(strips, sampling, rank=rank, world=world))
         self.seed = seed
         self.steps = steps
         self.start = start
@@ -82,8 +85,16 @@ class BatchStream(IterableDataset[dict[str, Tensor]]):
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         worker = get_worker_info()
         first, stride = (worker.id, worker.num_workers) if worker else (0, 1)
+        if worker:
+            _leave_stopping()
         for step in range(self.start + first, self.steps, stride):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(step_seed(self.seed, step, 1 + self.rank))
                 batch = self.strips.__getitems__(self.rows(step))
             yield batch
+
+
+def _leave_stopping() -> None:
+    """Leave Ctrl-C to the process that this loader process works for, which still needs batches to end its step."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

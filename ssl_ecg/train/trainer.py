@@ -30,7 +30,7 @@ from ssl_ecg.train.monitor import Probe
 from ssl_ecg.train.plan import Plan
 from ssl_ecg.train.precision import Precision, resolve_precision
 from ssl_ecg.train.settle import FixedStrips, fixed_strips
-from ssl_ecg.train.stop import StopTogether, leave_stopping
+from ssl_ecg.train.stop import StopTogether
 from ssl_ecg.train.stream import BatchStream
 
 _ALONE = Place()
@@ -58,7 +58,9 @@ def run(method: Method, strips: Strips, out: Path, plan: Plan, *, start: int, pr
         seed=plan.seed,
     )
     preprocessing: Preprocessing = method.encoder.preprocessing  # type: ignore[assignment]
-    fixed = FixedStrips(torch.empty(0), None) if place.rank else fixed_strips(strips, preprocessing)
+    fixed = FixedStrips(torch.empty(0), None)
+    if place.rank == 0:
+        fixed = fixed_strips(strips, preprocessing, sampling=plan.sampling, world=place.world)
     monitor = CollapseMonitor(fixed, every=plan.monitor_every, probe=probe)
     log = StepLog(out / "log.csv", every=plan.log_every, batch_size=plan.batch_size, monitor=monitor)
     saver = StateSaver(out / "last.ckpt", every=plan.checkpoint_every)
@@ -88,7 +90,6 @@ def run(method: Method, strips: Strips, out: Path, plan: Plan, *, start: int, pr
         stream,
         batch_size=None,
         num_workers=plan.workers,
-        worker_init_fn=leave_stopping,
         # several processes have threads that talk to each other: a fork in the midst of that may hang for ever
         multiprocessing_context="spawn" if plan.workers and place.world > 1 else None,
     )

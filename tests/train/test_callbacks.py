@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,8 +14,10 @@ from ssl_ecg.errors import CheckpointError
 from ssl_ecg.models.registry import build_encoder
 from ssl_ecg.preprocessing import Preprocessing
 from ssl_ecg.train import checkpoint
-from ssl_ecg.train.callbacks import StateSaver
+from ssl_ecg.train.callbacks import CollapseMonitor, StateSaver
 from ssl_ecg.train.checkpoint import CARD, WEIGHTS, load_encoder, save_encoder
+from ssl_ecg.train.settle import FixedStrips
+from ssl_ecg.train.stop import StopTogether
 
 
 class FakeTrainer(SimpleNamespace):
@@ -33,6 +36,36 @@ def test_a_state_that_cannot_be_saved_leaves_the_last_one(tmp_path: Path, error:
         saver.save(FakeTrainer(global_step=2, is_global_zero=True, error=error))
     assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
     assert (tmp_path / "last.ckpt").read_bytes() == b"first"
+
+
+@pytest.mark.parametrize(("step", "told"), [(4, 0), (29, 0), (30, 1), (200, 1)])
+def test_collapse_is_told_once_running_statistics_have_followed(
+    step: int, told: int, recwarn: pytest.WarningsRecorder
+) -> None:
+    """Before, all embeddings look alike whatever the encoder does: of this one they are the same by its weights."""
+    encoder = build_encoder("conv1d", widths=[4, 8])
+    for parameter in encoder.parameters():
+        parameter.data.zero_()
+    monitor = CollapseMonitor(FixedStrips(torch.randn(6, 12, 100), None), every=1)
+    module = SimpleNamespace(method=SimpleNamespace(encoder=encoder), device=torch.device("cpu"))
+    trainer = SimpleNamespace(global_step=step, max_steps=500, is_global_zero=True, loggers=[])
+    monitor.on_train_batch_end(trainer, module, None, None, 0)
+    assert monitor.latest["std"] < 0.01
+    assert len([one for one in recwarn if "collapsing" in str(one.message)]) == told
+
+
+def test_before_the_first_step_the_system_ends_a_process_of_several(tmp_path: Path) -> None:
+    """It may be waiting for the others where no handler of Python's is called."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    trainer = SimpleNamespace(received_sigterm=False)
+    before = [signal.getsignal(number) for number in numbers]
+    for several, at_first in ((True, [signal.SIG_DFL, signal.SIG_DFL]), (False, before)):
+        stop = StopTogether(StateSaver(tmp_path / "last.ckpt", every=1))
+        with stop.listening(several):
+            assert [signal.getsignal(number) for number in numbers] == at_first
+            stop.on_train_start(trainer, None)
+            assert [signal.getsignal(number) for number in numbers] == [stop._ask, stop._ask]
+        assert [signal.getsignal(number) for number in numbers] == before
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), SafetensorError("I/O error")])

@@ -173,7 +173,7 @@ def test_a_killed_process_ends_the_others_and_the_run_resumes_exactly(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("reached", ["all", "parent", "second", "children of a killed parent"])
+@pytest.mark.parametrize("reached", ["all", "parent", "parent by SIGTERM", "second", "children of a killed parent"])
 def test_a_stopped_run_is_saved_where_it_was_and_resumes_exactly(
     reached: str, script: Path, archive: Archive, undisturbed: Path, tmp_path: Path
 ) -> None:
@@ -184,6 +184,8 @@ def test_a_stopped_run_is_saved_where_it_was_and_resumes_exactly(
             os.killpg(process.pid, signal.SIGINT)
         elif reached == "parent":
             process.send_signal(signal.SIGINT)
+        elif reached == "parent by SIGTERM":
+            process.terminate()
         elif reached == "second":
             both[1].terminate()
         else:
@@ -195,6 +197,37 @@ def test_a_stopped_run_is_saved_where_it_was_and_resumes_exactly(
     assert 6 <= saved(tmp_path / "run") < 13, errors
     finish(start(script, archive, tmp_path / "run"))
     check_same(tmp_path / "run", undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reached", ["all", "parent", "first"])
+def test_a_run_that_is_stopped_while_it_starts_leaves_nobody_behind(
+    reached: str, script: Path, archive: Archive, tmp_path: Path
+) -> None:
+    """The first process waits for the second, which is held, where Python hears no signal."""
+    process = start(script, archive, tmp_path / "run")
+    try:
+        while len(both := ranks(process)) < 2:
+            assert process.poll() is None, "the run ended by itself"
+            time.sleep(0.05)
+        both[1].suspend()
+        deadline = time.monotonic() + 240
+        while not any(place.status == psutil.CONN_LISTEN for place in both[0].net_connections()):
+            if time.monotonic() > deadline:
+                pytest.fail(f"the first process does not wait:\n{kill(process)}")
+            time.sleep(0.05)
+        time.sleep(1)
+        if reached == "all":
+            os.killpg(process.pid, signal.SIGTERM)
+        else:
+            (process if reached == "parent" else both[0]).terminate()
+        both[1].resume()
+        errors = process.communicate(timeout=120)[1]
+        assert "KeyboardInterrupt" in errors
+        assert not any(child.is_running() for child in both)
+    finally:
+        if process.poll() is None:
+            kill(process)
 
 
 @pytest.mark.slow

@@ -159,15 +159,63 @@ def test_resume_after_kill_is_exact(undisturbed: Path, archive: Archive, tmp_pat
 
 
 @pytest.mark.slow
-def test_interrupt_saves_and_resumes_exactly(undisturbed: Path, archive: Archive, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_saves_and_resumes_exactly(number: int, undisturbed: Path, archive: Archive, tmp_path: Path) -> None:
     out = tmp_path / "stopped"
     process = start(archive, out, seconds_a_step=0.3)
     wait_for_step(out, 6, process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     assert process.wait(timeout=120) != 0
     assert load_state(out / "last.ckpt")["global_step"] >= 6
     assert start(archive, out).wait(timeout=240) == 0
     assert same(undisturbed, out)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_in_the_midst_of_a_step_waits_for_its_end(
+    number: int, run: Path, archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both signals save; running statistics are not moved twice by a step that is begun again."""
+    from ssl_ecg.methods.simclr import SimCLR
+
+    loss, steps = SimCLR.loss, []
+
+    def stopped(self: SimCLR, batch: dict) -> torch.Tensor:
+        value = loss(self, batch)
+        steps.append(1)
+        if len(steps) == 7:
+            signal.raise_signal(number)
+        return value
+
+    monkeypatch.setattr(SimCLR, "loss", stopped)
+    before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+    rarely = recipe(checkpoint_every=1000)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(rarely, archive, tmp_path / "run", progress=False)
+    assert load_state(tmp_path / "run" / "last.ckpt")["global_step"] == 7
+    assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == before
+    pretrain(rarely, archive, tmp_path / "run", progress=False)
+    assert len(steps) == 12
+    assert same(run, tmp_path / "run")
+
+
+def test_a_second_stop_does_not_wait(archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ssl_ecg.methods.simclr import SimCLR
+
+    loss, steps = SimCLR.loss, []
+
+    def stopped(self: SimCLR, batch: dict) -> torch.Tensor:
+        steps.append(1)
+        if len(steps) == 7:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            raise AssertionError("went on")
+        return loss(self, batch)
+
+    monkeypatch.setattr(SimCLR, "loss", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(recipe(), archive, tmp_path / "run", progress=False)
+    assert load_state(tmp_path / "run" / "last.ckpt")["global_step"] == 5
 
 
 def test_another_recipe_in_the_same_folder_is_refused(run: Path, archive: Archive) -> None:

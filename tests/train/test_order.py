@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,9 @@ from ssl_ecg.data.prepare import prepare
 from ssl_ecg.data.record import Record
 from ssl_ecg.data.strips import Strips
 from ssl_ecg.errors import ArchiveError, RecipeError
+from ssl_ecg.preprocessing import Preprocessing
 from ssl_ecg.train.order import ShardOrder, make_order, own_shards
+from ssl_ecg.train.settle import fixed_strips
 from ssl_ecg.train.stream import BatchStream
 
 
@@ -60,6 +65,86 @@ def test_other_shards_are_never_read(archive: Archive, tmp_path: Path) -> None:
     assert seen == mine
     with pytest.raises(ArchiveError, match="missing"):
         list(streams[1])
+    assert len(fixed_strips(strips, Preprocessing(), sampling="shards", world=2).signal) == sum(
+        len(group) for group in own_shards(strips, world=2)
+    )
+    with pytest.raises(ArchiveError, match="missing"):
+        fixed_strips(strips, Preprocessing())
+
+
+@pytest.fixture(scope="module")
+def patients(tmp_path_factory: pytest.TempPathFactory) -> Archive:
+    """Eight shards of five records; each patient has records in several of them."""
+    rng = np.random.default_rng(0)
+    records = [
+        Record(rng.normal(size=(1, 400)).astype(np.float32), 100, ("V1",), f"r{k}", patient_id=f"p{k % 8}")
+        for k in range(40)
+    ]
+    out = tmp_path_factory.mktemp("patients") / "archive"
+    return prepare(records, out, leads="V1", band=None, shard_records=5, progress=False)
+
+
+def test_partners_come_from_the_shards_of_the_process(patients: Archive) -> None:
+    strips = Strips(patients, 2, partner="patient")
+    for rank in (0, 1):
+        mine = {*strips.record_rows[np.concatenate(own_shards(strips, rank=rank, world=2))].tolist()}
+        stream = BatchStream(strips, batch_size=8, seed=0, steps=30, rank=rank, world=2, sampling="shards")
+        drawn: dict[int, set[int]] = {}
+        for batch in stream:
+            for row, partner in zip(batch["row"].tolist(), batch["partner_row"].tolist(), strict=True):
+                drawn.setdefault(row, set()).add(partner)
+        assert drawn.keys() == mine
+        for row, partners in drawn.items():
+            others = {k for k in mine if patients.patients[k] == patients.patients[row]} - {row}
+            assert partners <= (others or {row})
+        assert any(row not in partners for row, partners in drawn.items()), "some have a partner there"
+    alone = BatchStream(strips, batch_size=8, seed=0, steps=30, sampling="shards")
+    assert alone.strips is strips, "one process may take any"
+
+
+SCRIPT = """
+import os, sys
+from ssl_ecg.data.archive import Archive
+from ssl_ecg.pretraining import build_method
+from ssl_ecg.recipes import load_recipe
+from ssl_ecg.train.fit import fit
+from ssl_ecg.train.selection import open_strips
+
+steps = Archive.steps
+
+def noted(self, row, start, length):
+    with open(f"{sys.argv[2]}-read-by-{os.environ.get('RANK')}", "a") as file:
+        file.write(f"{self.shard_numbers[row]}\\n")
+    return steps(self, row, start, length)
+
+Archive.steps = noted
+RECIPE = {
+    "encoder": {"name": "conv1d", "n_leads": 1, "widths": [4, 8]},
+    "views": {"crop": 100, "transforms": ["gain"]},
+    "method": {"name": "clocs", "hidden_dim": 8, "out_dim": 4},
+    "data": {"seconds": 2, "partner": "patient"},
+}
+
+if __name__ == "__main__":
+    bound, archive = load_recipe(RECIPE), Archive(sys.argv[1])
+    strips = open_strips(archive, **bound["data"])
+    settings = {"steps": 10, "batch_size": 8, "sampling": "shards", "monitor_every": 5, "precision": "float32"}
+    fit(build_method(bound, archive, None), strips, sys.argv[2], devices=2, progress=False, **settings)
+"""
+
+
+@pytest.mark.slow
+def test_a_run_of_two_processes_reads_no_shard_twice(patients: Archive, tmp_path: Path) -> None:
+    """Batches, partners of the same patient, and the strips that the first process watches."""
+    (tmp_path / "run.py").write_text(SCRIPT)
+    command = [sys.executable, str(tmp_path / "run.py"), str(patients.path), str(tmp_path / "run")]
+    root = Path(__file__).parents[2]
+    subprocess.run(command, check=True, timeout=600, env={**os.environ, "PYTHONPATH": str(root)})
+    assert (tmp_path / "run" / "last.ckpt").is_file()
+    read = [{*(tmp_path / f"run-read-by-{rank}").read_text().split()} for rank in (0, 1)]
+    assert len(read[0]) == len(read[1]) == 4
+    assert not read[0] & read[1]
+    assert not (tmp_path / "run-read-by-None").exists()
 
 
 def test_every_pass_sees_every_strip_once_a_few_shards_at_a_time() -> None:
