@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from ssl_ecg.embeddings import Embeddings, load_embeddings
     from ssl_ecg.errors import SSLECGError
     from ssl_ecg.explain.occlusion import occlude
-    from ssl_ecg.finetuning import finetune
+    from ssl_ecg.finetuning.folds import finetune_folds
+    from ssl_ecg.finetuning.run import finetune
+    from ssl_ecg.finetuning.seeds import finetune_seeds
     from ssl_ecg.knn_probe import KNNProbe
     from ssl_ecg.linear_probe import LinearProbe
     from ssl_ecg.models.registry import build_encoder
@@ -58,7 +60,9 @@ _HOMES = {
     "cluster": "clusters.clustering",
     "download": "data.download",
     "embed": "embedding",
-    "finetune": "finetuning",
+    "finetune": "finetuning.run",
+    "finetune_folds": "finetuning.folds",
+    "finetune_seeds": "finetuning.seeds",
     "labelling_order": "clusters.order",
     "load_embeddings": "embeddings",
     "load_encoder": "train.checkpoint",
@@ -94,6 +98,8 @@ __all__ = [
     "download",
     "embed",
     "finetune",
+    "finetune_folds",
+    "finetune_seeds",
     "labelling_order",
     "load_embeddings",
     "load_encoder",

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.data.corpora.base import Corpus
-from ssl_ecg.ensemble import Members, common_form, find_members, kind_of, load_members
+from ssl_ecg.ensemble import Members, common_form, find_members, kind_of, known_leads, load_members
 from ssl_ecg.errors import ArchiveError, SignalError
 from ssl_ecg.files import write_whole
-from ssl_ecg.readings import Reading
+from ssl_ecg.readings.base import Reading
 from ssl_ecg.sources import opened
+from ssl_ecg.unlike import FLAT, Compared, compare, far_embedding
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,8 +61,8 @@ def predict(
         The only leads that are given to the classifier, such as "I,II"; the others are zero. With those for which
         `finetune` was asked to test, thresholds and calibration are theirs.
     quantile : float in (0, 1]
-        A record whose embedding is farther from the training records than this share of the validation records is
-        unlike the training data.
+        A record is unlike the training data if its embedding, or its signal, is farther from those of training than
+        this share of the validation records; either lets so many pass, so that somewhat more are flagged.
     options : mapping, optional
         Of the reader: of `read_record` for one recording, of the corpus for a folder, such as ``fs=500`` and
         ``leads="I,II"`` for plain arrays.
@@ -74,11 +75,12 @@ def predict(
     -------
     DataFrame
         One row a recording, those that cannot be read last: record_id, corpus; ``proba_CLASS``; ``decision_CLASS``,
-        true where the probability is at least the threshold; unlike_training, and distance, in units of the largest
-        that counts as usual (mean over an ensemble; missing for classifiers without a reference); reason, why a
-        recording has no answer. With a forest also note: "network alone" where it was not asked. A regression gives
-        ``value_NAME`` in the unit of the target, and ``low_NAME`` and ``high_NAME``, between which nine in ten
-        recordings like those of validation lie, in place of probabilities and decisions.
+        true where the probability is at least the threshold; unlike_training; distance of the embedding and
+        signal_distance, in units of the largest that counts as usual (mean over an ensemble; missing for classifiers
+        without a reference); why, in words, it is unlike the training data; reason, why a recording has no answer:
+        it cannot be read, or is flat in all leads. With a forest also note: "network alone" where it was not asked. A
+        regression gives ``value_NAME`` in the unit of the target, and ``low_NAME`` and ``high_NAME``, between which
+        nine in ten recordings like those of validation lie, in place of probabilities and decisions.
 
     Raises
     ------
@@ -91,7 +93,7 @@ def predict(
 
     See Also
     --------
-    ssl_ecg.train.reference.Reference : what the distance is.
+    ssl_ecg.train.reference.Reference, ssl_ecg.train.signal_reference.SignalReference : what the distances are.
     """
     import pandas as pd
 
@@ -103,7 +105,8 @@ def predict(
         raise ArchiveError(str(out), "is neither a .csv nor a .parquet file", "give one of the two")
     runs = find_members(classifier)
     form = common_form(runs)
-    chosen = None if leads is None else choose_leads(leads, form.leads)
+    known = known_leads(runs, form.leads)
+    chosen = None if leads is None else choose_leads(leads, known)
     kind = kind_of(runs)
     with opened(source, form, options=options, workers=workers, progress=progress) as (archive, failed):
         tables = [_failed_rows(failed)]
@@ -115,6 +118,42 @@ def predict(
     if out is not None:
         _write(table, Path(out))
     return table
+
+
+class _Answers:
+    """What is said of each record of an archive."""
+
+    def __init__(self, n_records: int, n_classes: int, reason: NDArray[np.object_]) -> None:
+        self.found = np.full((n_records, n_classes), np.nan)
+        self.distance, self.signal_distance = np.full((2, n_records), np.nan)
+        self.why, self.reason = np.full(n_records, None, object), reason
+        self.alone = np.zeros(n_records, bool)
+
+    def told(self, some: NDArray[np.int64], looked: Compared) -> NDArray[np.int64]:
+        """Take in how the signals of some records compare; give those that can be answered."""
+        self.signal_distance[some] = looked.distance
+        for row, why in zip(some.tolist(), looked.why, strict=True):
+            self.why[row] = why
+        silent = some[looked.silent]
+        self.reason[silent] = FLAT
+        for row in silent.tolist():
+            self.why[row] = [FLAT]
+        return some[~looked.silent]
+
+    def table(self, archive: Archive, members: Members) -> pd.DataFrame:
+        """Give one row a record."""
+        for row in np.flatnonzero(self.distance > 1).tolist():
+            self.why[row] = [*self.why[row], far_embedding(self.distance[row])]
+        odd = np.array([bool(why) for why in self.why], bool)
+        known = odd | np.isfinite(self.distance) | np.isfinite(self.signal_distance)
+        there = np.array([reason is None for reason in self.reason], bool)
+        table = archive.index[["record_id", "corpus"]].reset_index(drop=True)
+        table = table.assign(**_columns(members, self.found, there, self.alone), unlike_training=_flags(odd, known))
+        table = table.assign(distance=self.distance, signal_distance=self.signal_distance)
+        table["why"] = ["; ".join(why) if why else None for why in self.why]
+        if members.with_forest:
+            table["note"] = [_ALONE if by else None for by in self.alone]
+        return table.assign(reason=self.reason)
 
 
 def _answers(
@@ -133,30 +172,28 @@ def _answers(
 
     there = np.ones(len(archive), bool)
     for member in members.each:
-        there &= with_leads(archive, member.card["windows"].get("leads") if leads is None else leads)
-    found = np.full((len(archive), len(members.reading.classes)), np.nan)
-    distance, alone = np.full(len(archive), np.nan), np.zeros(len(archive), bool)
+        there &= with_leads(archive, member.shown(leads))
+    absent = f"has none of the leads {','.join(leads)}" if leads else "has none of the leads of the classifier"
+    reason = np.full(len(archive), None, object)
+    reason[~there] = absent
+    out = _Answers(len(archive), len(members.reading.classes), reason)
     rows = np.flatnonzero(there)
     with tqdm(total=len(rows) * len(members.each), unit="record", desc="predict", disable=not progress) as bar:
         for some in (rows[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE)):
-            features = members.features(archive, some, leads, workers)
+            heard = out.told(some, compare(archive, members.each, some, leads, quantile))
+            bar.update((len(some) - len(heard)) * len(members.each))
+            if not len(heard):
+                continue
+            features = members.features(archive, heard, leads, workers)
             if features is not None:
-                alone[some] = ~has_features(features)
+                out.alone[heard] = ~has_features(features)
             answers = []
             for member in members.each:
-                answers.append(member.answer(archive, some, leads, quantile, features))
-                bar.update(len(some))
-            found[some] = np.mean([answer for answer, _ in answers], axis=0)
-            distance[some] = np.mean([d for _, d in answers], axis=0)
-    table = archive.index[["record_id", "corpus"]].reset_index(drop=True)
-    table = table.assign(**_columns(members, found, there, alone))
-    table["unlike_training"] = _flags(distance > 1, np.isfinite(distance))
-    table["distance"] = distance
-    if members.with_forest:
-        table["note"] = [_ALONE if by else None for by in alone]
-    absent = f"has none of the leads {','.join(leads)}" if leads else "has none of the leads of the classifier"
-    table["reason"] = [None if answered else absent for answered in there]
-    return table
+                answers.append(member.answer(archive, heard, leads, quantile, features))
+                bar.update(len(heard))
+            out.found[heard] = np.mean([answer for answer, _ in answers], axis=0)
+            out.distance[heard] = np.mean([d for _, d in answers], axis=0)
+    return out.table(archive, members)
 
 
 def _columns(members: Members, found: FloatArray, there: NDArray[np.bool_], alone: NDArray[np.bool_]) -> dict[str, Any]:
@@ -185,7 +222,8 @@ def _complete(table: pd.DataFrame, kind: tuple[Reading, bool]) -> pd.DataFrame:
     """Give all columns in their order and of their type, also where no record has an answer."""
     reading, with_forest = kind
     more = {"note": "object"} if with_forest else {}
-    types = {**reading.types(), "unlike_training": "boolean", "distance": "float64", **more, "reason": "object"}
+    distances = {"distance": "float64", "signal_distance": "float64", "why": "object"}
+    types = {**reading.types(), "unlike_training": "boolean", **distances, **more, "reason": "object"}
     return table.reindex(columns=["record_id", "corpus", *types]).astype(types)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ssl_ecg.embeddings import Embeddings, load_embeddings
 from ssl_ecg.errors import LabelError
 from ssl_ecg.evaluate.splits import Folds
+from ssl_ecg.features.baselines import BASELINES
 from ssl_ecg.files import write_json, write_whole
 from ssl_ecg.knn_probe import KNNProbe
 from ssl_ecg.linear_probe import LinearProbe
@@ -35,9 +36,10 @@ def run_probe(
     val_folds: Folds = None,
     test_folds: Folds = None,
     baseline: Embeddings | None = None,
-    label_sizes: Sequence[int] = (),
+    label_sizes: Sequence[int | str] = (),
     draws: int = 10,
     knn: bool = True,
+    also: Sequence[str] = (),
     n_resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -56,12 +58,15 @@ def run_probe(
         are split 70 : 15 : 15.
     baseline : Embeddings, optional
         Of the same records, such as a random encoder's; gives paired differences.
-    label_sizes : sequence of int
-        Numbers of labelled training records to try in addition to all of them.
+    label_sizes : sequence of int or str
+        Numbers of labelled training records, or shares such as "10%", to try in addition to all of them.
     draws : int
         Label subsets drawn for each size; within a draw they are nested.
     knn : bool
         Run the nearest-neighbour probe too.
+    also : sequence of {"logistic", "forest", "lightgbm", "mlp"}
+        Further classifiers, as for the expert features of `expert_embeddings`; see `ssl_ecg.features.baselines`. They
+        see unknown features (NaN) as the median of the training records, as the probes do.
     n_resamples : int
         Bootstrap resamples of test patients.
     seed : int
@@ -70,18 +75,19 @@ def run_probe(
     -------
     dict
         ``linear`` and ``knn``: ``macro`` and ``per_class`` AUROC, average precision, F1 with 95 % intervals,
-        thresholds, and the regularisation chosen; ``difference`` to the baseline; ``label_efficiency``;
-        ``classes``, ``counts``, ``split``, ``seed``, ``fingerprint``, ``versions``. Of numbers, ``ridge`` instead:
-        R2, mean absolute error in their unit, and correlations, with ``kind`` "continuous".
+        thresholds, and the regularisation chosen; likewise each of `also`; ``difference`` to the baseline;
+        ``label_efficiency``; ``classes``, ``counts``, ``split``, ``seed``, ``fingerprint``, ``versions``. Of numbers,
+        ``ridge`` instead: R2, mean absolute error in their unit, and correlations, with ``kind`` "continuous".
 
     Raises
     ------
     LabelError
-        If the task is unknown, a set is empty, or a label size cannot be drawn.
+        If the task is unknown, a set is empty, a label size cannot be drawn, or a classifier is unknown.
+    SignalError
+        If LightGBM is asked for and not installed.
     """
-    return _open(embeddings, task, (train_folds, val_folds, test_folds), n_resamples, seed).metrics(
-        baseline, label_sizes, draws, knn
-    )
+    run = _open(embeddings, task, (train_folds, val_folds, test_folds), n_resamples, seed, also)
+    return run.metrics(baseline, label_sizes, draws, knn)
 
 
 def probe_folder(
@@ -93,9 +99,10 @@ def probe_folder(
     val_folds: Folds = None,
     test_folds: Folds = None,
     baseline: str | Path | None = None,
-    n_labels: int | Sequence[int] | None = None,
+    n_labels: int | str | Sequence[int | str] | None = None,
     draws: int = 10,
     knn: bool = True,
+    also: Sequence[str] = (),
     n_resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -109,8 +116,8 @@ def probe_folder(
     ArchiveError, LabelError
         If a folder cannot be read or written, or the task does not fit the records.
     """
-    sizes = [] if n_labels is None else np.atleast_1d(np.asarray(n_labels, dtype=np.int64)).tolist()
-    run = _open(load_embeddings(embeddings_dir), task, (train_folds, val_folds, test_folds), n_resamples, seed)
+    sizes = [] if n_labels is None else [n_labels] if isinstance(n_labels, int | str) else list(n_labels)
+    run = _open(load_embeddings(embeddings_dir), task, (train_folds, val_folds, test_folds), n_resamples, seed, also)
     other = None if baseline is None else load_embeddings(baseline)
     metrics = run.metrics(other, sizes, draws, knn)
     table = run.predictions()
@@ -119,14 +126,23 @@ def probe_folder(
     return metrics
 
 
-def _open(embeddings: Embeddings, task: str | Any, folds: Sequence[Folds], n_resamples: int, seed: int) -> ProbeRun:
+def _open(
+    embeddings: Embeddings, task: str | Any, folds: Sequence[Folds], n_resamples: int, seed: int, also: Sequence[str]
+) -> ProbeRun:
     """Find the targets of a task and split the records."""
+    unknown = [name for name in also if name not in BASELINES]
+    if unknown:
+        raise LabelError("probe", f"no classifier {', '.join(unknown)}", f"choose from {', '.join(BASELINES)}")
     if seed < 0 or n_resamples < 1:
         problem = f"seed {seed}, {n_resamples} resamples"
         raise LabelError("probe", problem, "give a seed of 0 or more and at least one resample")
     targets = find_targets(task, embeddings.index)
     kind = ValueRun if targets.kind == "continuous" else ClassRun
-    return kind(embeddings, targets, folds, n_resamples, seed)
+    if also and kind is ValueRun:
+        raise LabelError(targets.name, "is continuous, and further probes tell classes apart", "leave them out")
+    run = kind(embeddings, targets, folds, n_resamples, seed)
+    run.also = tuple(also)
+    return run
 
 
 def task_labels(task: str | Any, index: pd.DataFrame) -> tuple[str, tuple[str, ...], FloatArray, NDArray[np.bool_]]:

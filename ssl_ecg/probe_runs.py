@@ -17,9 +17,11 @@ from ssl_ecg.evaluate.bootstrap import bootstrap_intervals, paired_difference
 from ssl_ecg.evaluate.metrics import auroc, average_precision, f1
 from ssl_ecg.evaluate.sampling import draw_seed, nested_subsets
 from ssl_ecg.evaluate.splits import Folds, Split, choose_split
+from ssl_ecg.features.baselines import BASELINES
+from ssl_ecg.features.expert import fill_unknown, medians
 from ssl_ecg.knn_probe import KNNProbe
 from ssl_ecg.linear_probe import LinearProbe
-from ssl_ecg.targets import Targets
+from ssl_ecg.targets import Targets, count_labels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,9 +66,13 @@ class ProbeRun(ABC):
         self.patients = embeddings.index["patient_id"].astype(str).to_numpy()
         self.truth = self.labels[self.split.test]
         self.scores: dict[str, FloatArray] = {}
+        self.also: tuple[str, ...] = ()
 
-    def metrics(self, baseline: Embeddings | None, sizes: Sequence[int], draws: int, knn: bool) -> dict[str, Any]:
+    def metrics(
+        self, baseline: Embeddings | None, label_sizes: Sequence[int | str], draws: int, knn: bool
+    ) -> dict[str, Any]:
         """Run the probes and collect everything that ``metrics.json`` holds."""
+        sizes = [count_labels(size, len(self.split.train)) for size in label_sizes]
         if len(sizes) and draws < 1:
             raise LabelError("probe", f"{draws} draws of each label size", "give 1 or more")
         out: dict[str, Any] = {
@@ -123,8 +129,10 @@ class ProbeRun(ABC):
         """Say which strength a fitted linear probe has."""
 
     def _fit(self, probe: Any, vectors: NDArray[np.float32], train: NDArray[np.int64]) -> FloatArray:
-        """Fit a probe and give its answers for the test records."""
+        """Fit a probe and give its answers for the test records; unknown features get the median of training."""
         val = self.split.val
+        if not np.isfinite(vectors).all():
+            vectors = fill_unknown(vectors, medians(vectors[train]))
         probe.fit(vectors[train], self.labels[train], vectors[val], self.labels[val])
         return self._answer(probe, vectors[self.split.test])
 
@@ -198,7 +206,8 @@ class ClassRun(ProbeRun):
         return {}
 
     def _probes(self, knn: bool) -> dict[str, Any]:
-        return {"linear": LinearProbe(seed=self.seed), **({"knn": KNNProbe()} if knn else {})}
+        more = {name: BASELINES[name]().set_params(seed=self.seed) for name in self.also}
+        return {"linear": LinearProbe(seed=self.seed), **({"knn": KNNProbe()} if knn else {}), **more}
 
     def _answer(self, probe: Any, vectors: NDArray[np.float32]) -> FloatArray:
         return np.asarray(probe.predict_proba(vectors))
@@ -213,7 +222,7 @@ class ClassRun(ProbeRun):
             "average_precision": self._intervals(average_precision, score),
             "f1": self._intervals(f1, score >= thresholds),
         }
-        chosen = {"C": probe.C_} if isinstance(probe, LinearProbe) else {"k": probe.k_}
+        chosen = {name: getattr(probe, f"{name}_") for name in ("C", "k") if hasattr(probe, f"{name}_")}
         positives = np.nansum(self.truth, axis=0).astype(int)
         return {
             **chosen,

@@ -19,7 +19,8 @@ ROOT = Path(ssl_ecg.__file__).parent
 FLOORS: list[tuple[str, ...]] = [
     ("_version", "errors", "leads", "tasks"),
     (
-        *("signal", "spectral", "files", "estimator", "logistic", "preprocessing", "embeddings", "tree_arrays"),
+        *("signal", "spectral", "files", "waiting", "estimator", "logistic", "preprocessing", "embeddings"),
+        "tree_arrays",
         *("evaluate.metrics", "evaluate.bootstrap", "evaluate.sampling", "evaluate.splits", "evaluate.counting"),
         *("evaluate.decisions", "evaluate.calibration", "evaluate.challenge"),
         *("evaluate.thresholds", "evaluate.regression", "evaluate.reliability", "evaluate.curves", "metrics"),
@@ -44,9 +45,8 @@ FLOORS: list[tuple[str, ...]] = [
     ("train", "monitor"),
     ("recipes", "recipe_yaml", "run_folder", "evaluate"),
     (
-        *("pretraining", "finetuning", "finetuning_results", "finetuning_seeds", "ensemble", "prediction"),
-        *("finetuning_forest", "finetuning_targets", "readings"),
-        *("evaluation", "plot", "explain", "reconstruction", "reconstruction_scores", "clusters"),
+        *("pretraining", "finetuning", "readings", "ensemble", "prediction", "unlike", "evaluation"),
+        *("plot", "explain", "reconstruction", "reconstruction_scores", "clusters"),
     ),
     ("app", "commands", "cli"),
 ]

@@ -59,7 +59,7 @@ def fails(capsys):
         ("bogus", "invalid choice: 'bogus'"),
         ("prepare", "required: source, --out; see ssl-ecg prepare --help"),
         ("prepare x --out y --workers 0", "'0' is not a whole number of at least 1"),
-        ("embed a --out b", "one of the arguments --checkpoint --random is required"),
+        ("embed a --out b", "one of the arguments --checkpoint --random --expert is required"),
         ("embed a --out b --checkpoint c --random d", "not allowed with"),
         ("embed a --out b --checkpoint c --batch-size -1", "of at least 1"),
         ("probe a --out b --task t --seed -1", "of at least 0"),
@@ -255,3 +255,26 @@ def test_interrupted_pretraining_goes_on(tmp_path: Path, archive: Path) -> None:
     steps = [int(row.split(",")[0]) for row in (out / "log.csv").read_text().splitlines()[1:]]
     assert steps == list(range(1, 401))
     assert len(Archive(archive)) == 12
+
+
+@pytest.mark.slow
+def test_pretraining_on_two_processes(tmp_path: Path, archive: Path) -> None:
+    """The command ends well, its losses are those of both, and what it leaves is an encoder like any other."""
+    program = [sys.executable, "-c", "from ssl_ecg.cli import main; main()", "pretrain", "demo", "--data", str(archive)]
+    more = ("--set", "train.log_every=1", "--set", "train.precision=float32")
+    losses, environment = {}, {**os.environ, "OMP_NUM_THREADS": "1"}
+    for devices in ("1", "2"):
+        out = tmp_path / devices
+        line = [*program, "--out", str(out), "--devices", devices, *TINY, *more]
+        done = subprocess.run(line, check=False, capture_output=True, text=True, env=environment, timeout=600)
+        assert done.returncode == 0, done.stderr
+        rows = [row.split(",") for row in (out / "log.csv").read_text().splitlines()[1:]]
+        assert [row[0] for row in rows] == ["1", "2"]
+        losses[devices] = [float(row[1]) for row in rows]
+        assert run(["embed", str(archive), "--checkpoint", str(out), "--out", str(out / "z"), "--quiet"]) == 0
+        assert np.isfinite(np.load(out / "z" / "embeddings.npy")).all()
+    assert losses["1"] != losses["2"], "each process draws views of its own"
+    refused = [*program, "--out", str(tmp_path / "x"), "--devices", "3", *TINY]
+    done = subprocess.run(refused, check=False, capture_output=True, text=True, env=environment, timeout=600)
+    assert done.returncode == 2
+    assert "set train.batch_size to a multiple of 3" in done.stderr

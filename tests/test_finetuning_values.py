@@ -262,7 +262,8 @@ def test_predictions_are_in_the_unit_with_an_interval(runs: Path, archive: Archi
     stored = pd.read_parquet(run / "predictions.parquet")
     table = predict(archive, run, tmp_path / "a.parquet", progress=False)
     assert list(table.columns) == [
-        "record_id", "corpus", "value_age", "low_age", "high_age", "unlike_training", "distance", "reason",
+        "record_id", "corpus", "value_age", "low_age", "high_age",
+        "unlike_training", "distance", "signal_distance", "why", "reason",
     ]  # fmt: skip
     np.testing.assert_allclose(table["value_age"].to_numpy()[stored["row"]], stored["value_age"], atol=1e-4)
     width = json.loads((run / "head" / "card.json").read_text())["half_width"][0]

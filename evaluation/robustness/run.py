@@ -22,7 +22,6 @@ from ssl_ecg.evaluate.perturbations import (
     LostSamples,
     Noise,
     Perturbation,
-    Rate,
     Swapped,
 )
 from ssl_ecg.evaluate.perturbed_archive import perturbed
@@ -43,8 +42,8 @@ def changes(nstdb: Path, part: Part) -> list[Perturbation]:
     unfiltered = [Noise(str(nstdb / name), 6, in_band=False, part=part) for name in ("bw", "em", "ma")]
     leads = [LostLeads(n=1), LostLeads(n=3), LostLeads(n=6), LostLeads(CHEST_LEADS)]
     wrong = [Inverted(), Inverted(("II",)), Inverted(("V2",)), Swapped("LA/RA"), Swapped("LA/LL")]
-    rates = [Rate(250), Rate(360), Rate(1000), Gain(0.5), Gain(2.0)]
-    return [*noise, *unfiltered, *leads, *wrong, *rates, LostSamples(0.1), LostSamples(0.3, gaps=3)]
+    gains = [Gain(0.5), Gain(2.0)]
+    return [*noise, *unfiltered, *leads, *wrong, *gains, LostSamples(0.1), LostSamples(0.3, gaps=3)]
 
 
 def read_all(archive: Archive) -> np.ndarray:

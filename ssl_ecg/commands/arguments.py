@@ -71,3 +71,15 @@ def _whole(text: str, least: int) -> int:
     if number < least:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
     return number
+
+
+def labels(text: str) -> int | str:
+    """Read a number of labelled records, or a share of them such as "10%"."""
+    from ssl_ecg.errors import LabelError
+    from ssl_ecg.targets import count_labels
+
+    try:
+        count_labels(text, 100)
+    except LabelError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text.strip() if text.strip().endswith("%") else int(text)

@@ -6,9 +6,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ssl_ecg.commands.arguments import command, engine, folds, not_negative, overrides, positive, quiet
+from ssl_ecg.commands.arguments import command, engine, folds, labels, not_negative, overrides, positive, quiet
 from ssl_ecg.commands.probe_values import value_lines
 from ssl_ecg.errors import RecipeError
+
+_BASELINES = ("logistic", "forest", "lightgbm", "mlp")
 
 
 def add_embed(commands: Any) -> None:
@@ -18,7 +20,9 @@ def add_embed(commands: Any) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--checkpoint", metavar="C", help="run folder, checkpoint folder or released name")
     source.add_argument("--random", metavar="RECIPE", help="the untrained encoder of a recipe or RUN/recipe.yaml")
+    source.add_argument("--expert", action="store_true", help="expert features in place of embeddings")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--workers", type=positive, default=1, help="processes for expert features (default 1)")
     parser.add_argument("--batch-size", type=positive, default=256, help="records at a time (default %(default)s)")
     engine(parser)
     parser.add_argument("--seed", type=not_negative, default=0, help="of the untrained encoder")
@@ -30,16 +34,22 @@ def add_probe(commands: Any) -> None:
     """Add `probe`."""
     parser = command(commands, "probe", probe_embeddings, "Measure embeddings by linear and kNN probes.")
     parser.add_argument("embeddings", type=Path, metavar="DIR")
-    parser.add_argument("--task", required=True, help="such as superclass or cpsc9")
+    parser.add_argument(
+        "--task", required=True, help="such as superclass, cpsc9, age or 'my.csv:kind=multiclass,columns=NAME'"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--baseline", type=Path, metavar="DIR", help="embeddings of the same records to compare with")
     parser.add_argument("--train-folds", type=folds, metavar="1-8")
     parser.add_argument("--val-folds", type=folds, metavar="9")
     parser.add_argument("--test-folds", type=folds, metavar="10")
-    parser.add_argument("--labels", type=positive, metavar="N", help="also probe with N labelled records")
+    parser.add_argument("--labels", type=labels, metavar="N", help="also probe with N, or 10%%, labelled records")
     parser.add_argument("--draws", type=positive, default=10, help="draws of N labelled records (default %(default)s)")
     parser.add_argument("--seed", type=not_negative, default=0)
     parser.add_argument("--no-knn", action="store_true", help="leave the nearest-neighbour probe out")
+    parser.add_argument(
+        "--also", nargs="+", default=[], choices=_BASELINES,
+        help="further classifiers, such as for the expert features of 'ssl-ecg embed --expert'",
+    )  # fmt: skip
 
 
 def add_map(commands: Any) -> None:
@@ -58,7 +68,10 @@ def add_map(commands: Any) -> None:
 
 
 def embed_archive(options: argparse.Namespace) -> None:
-    """Embed an archive with a checkpoint, or with an untrained encoder."""
+    """Embed an archive with a checkpoint or an untrained encoder, or compute its expert features."""
+    if options.expert:
+        _expert_features(options)
+        return
     from ssl_ecg.data.archive import Archive
     from ssl_ecg.embedding import embed
     from ssl_ecg.pretraining import random_encoder
@@ -84,6 +97,20 @@ def embed_archive(options: argparse.Namespace) -> None:
     print(f"{options.out}: {len(embeddings)} embeddings of {embeddings.dim} numbers")
 
 
+def _expert_features(options: argparse.Namespace) -> None:
+    """Compute the expert features of an archive; what is unknown stays NaN."""
+    from ssl_ecg.data.archive import Archive
+    from ssl_ecg.features.expert import expert_embeddings
+
+    if options.overrides:
+        raise RecipeError("--set", "changes nothing of expert features", "leave it out")
+    found = expert_embeddings(
+        Archive(options.archive), impute=False, workers=options.workers, progress=not options.quiet
+    )
+    found.save(options.out)
+    print(f"{options.out}: {found.dim} expert features of {len(found)} records")
+
+
 def probe_embeddings(options: argparse.Namespace) -> None:
     """Probe embeddings and print the macro figures."""
     from ssl_ecg.probe import probe_folder
@@ -99,6 +126,7 @@ def probe_embeddings(options: argparse.Namespace) -> None:
         n_labels=options.labels,
         draws=options.draws,
         knn=not options.no_knn,
+        also=options.also,
         seed=options.seed,
     )
     for line in probe_lines(metrics):
@@ -127,7 +155,7 @@ def probe_lines(metrics: dict[str, Any]) -> list[str]:
     if metrics.get("kind") == "continuous":
         return value_lines(metrics)
     lines = []
-    for name in ("linear", "knn"):
+    for name in ("linear", "knn", *_BASELINES):
         if name in metrics:
             lines.append(f"{name:>6} probe: macro AUROC {interval(metrics[name]['macro']['auroc'])}")
         if name in metrics.get("baseline", {}):

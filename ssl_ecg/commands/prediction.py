@@ -54,5 +54,6 @@ def predict_recordings(options: argparse.Namespace) -> None:
         print(f"{name.removeprefix('value_'):>10}: median {middle:.4g}, half of the recordings {low:.4g} to {high:.4g}")
     if "note" in table:
         print(f"{int(table['note'].notna().sum())} answered by the network alone")
-    print(f"{int(table['unlike_training'].sum())} unlike the training data, {int((~answered).sum())} without an answer")
+    odd = int(table["unlike_training"].sum())
+    print(f"{odd} unlike the training data (see 'why'), {int((~answered).sum())} without an answer (see 'reason')")
     print(f"{options.out}")
