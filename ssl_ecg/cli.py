@@ -26,7 +26,7 @@ from ssl_ecg.errors import SSLECGError
 _EPILOGUE = """\
 typical line:
   ssl-ecg prepare ptbxl:/data/ptb-xl --out archive
-  ssl-ecg pretrain simclr --data archive --out run
+  ssl-ecg pretrain guided --data archive --out run
   ssl-ecg embed archive --checkpoint run --out embeddings
   ssl-ecg probe embeddings --task superclass --out probe
   ssl-ecg screen embeddings --archive archive --out screen

@@ -107,5 +107,5 @@ def pywavelets() -> Any:
     try:
         import pywt
     except ImportError as error:
-        raise SignalError("features", "PyWavelets is not installed", "pip install 'ssl_ecg[features]'") from error
+        raise SignalError("features", "PyWavelets is not installed", "pip install PyWavelets") from error
     return pywt

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from ssl_ecg.augment.views import Views
 from ssl_ecg.methods.base import Batch, check_positive, gate, make_views
 from ssl_ecg.methods.gathering import info_nce
+from ssl_ecg.methods.projector import check_layers
 from ssl_ecg.methods.teacher import TaughtMethod
 
 
@@ -47,7 +48,8 @@ class MoCo(TaughtMethod):
         temperature: float = 0.2,
         momentum: float = 0.99,
     ) -> None:
-        check_positive(hidden_dim=hidden_dim, out_dim=out_dim, layers=layers, temperature=temperature)
+        check_positive(hidden_dim=hidden_dim, out_dim=out_dim, temperature=temperature)
+        check_layers(layers)
         from lightly.models.modules.heads import MoCoProjectionHead
 
         width = int(encoder.dim)  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from ssl_ecg.augment.views import Views
 from ssl_ecg.methods.base import Batch, check_positive, contrast, gate
+from ssl_ecg.methods.projector import check_layers
 
 
 class VICReg(nn.Module):
@@ -42,7 +43,8 @@ class VICReg(nn.Module):
         covariance: float = 1.0,
     ) -> None:
         super().__init__()
-        check_positive(hidden_dim=hidden_dim, out_dim=out_dim, layers=layers)
+        check_positive(hidden_dim=hidden_dim, out_dim=out_dim)
+        check_layers(layers)
         from lightly.loss import VICRegLoss
         from lightly.models.modules.heads import VICRegProjectionHead
 

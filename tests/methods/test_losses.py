@@ -125,3 +125,25 @@ def test_denoising_sees_noise_but_is_judged_on_the_clean_strip() -> None:
 def test_impossible_parameters(wrong: dict) -> None:
     with pytest.raises(RecipeError, match="autoencoder"):
         Autoencoder(encoder(), **wrong)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_a_projector_has_the_layers_asked_for(layers: int) -> None:
+    from ssl_ecg.methods.projector import make_projector
+
+    torch.manual_seed(0)
+    head = make_projector(Conv1DEncoder(widths=(8, 16)), hidden_dim=12, out_dim=4, layers=layers).eval()
+    linear = [module for module in head.modules() if isinstance(module, torch.nn.Linear)]
+    wanted = {1: [(16, 4)], 2: [(16, 12), (12, 4)], 3: [(16, 12), (12, 12), (12, 4)]}[layers]
+    assert [(module.in_features, module.out_features) for module in linear] == wanted
+    x, y = torch.randn(2, 5, 16)
+    straight = torch.allclose(head(x) + head(y), head(x + y) + head(torch.zeros_like(x)), atol=1e-5)
+    assert straight == (layers == 1)
+
+
+@pytest.mark.parametrize("method", ["moco", "vicreg"])
+def test_a_projector_without_a_hidden_layer_is_refused(method: str) -> None:
+    from ssl_ecg.methods.registry import METHODS
+
+    with pytest.raises(RecipeError, match=r"method\.layers"):
+        METHODS[method](Conv1DEncoder(widths=(8, 16)), Views([]), layers=1)
