@@ -30,7 +30,7 @@ from ssl_ecg.train.state import load_state
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import faulthandler, os, sys, time
-faulthandler.dump_traceback_later(200)  # in each process, so that one that hangs says where
+faulthandler.dump_traceback_later(500)  # in each process, so that one that hangs says where
 from ssl_ecg import pretrain
 from ssl_ecg.methods.simclr import SimCLR
 
@@ -94,7 +94,7 @@ def start(
 
 def finish(process: subprocess.Popen[str], status: int = 0) -> str:
     try:
-        errors = process.communicate(timeout=300)[1]
+        errors = process.communicate(timeout=600)[1]
     except subprocess.TimeoutExpired:
         pytest.fail(f"the run hangs:\n{kill(process)}")
     assert process.returncode == status, errors
@@ -190,9 +190,9 @@ def test_a_stopped_run_is_saved_where_it_was_and_resumes_exactly(
             both[1].terminate()
         else:
             process.kill()
-        errors = process.communicate(timeout=120)[1]
+        errors = process.communicate(timeout=300)[1]
         assert process.returncode != 0
-        psutil.wait_procs(both, timeout=120)
+        psutil.wait_procs(both, timeout=300)
     assert not any(child.is_running() for child in both)
     assert 6 <= saved(tmp_path / "run") < 13, errors
     finish(start(script, archive, tmp_path / "run"))
@@ -222,7 +222,7 @@ def test_a_run_that_is_stopped_while_it_starts_leaves_nobody_behind(
         else:
             (process if reached == "parent" else both[0]).terminate()
         both[1].resume()
-        errors = process.communicate(timeout=120)[1]
+        errors = process.communicate(timeout=300)[1]
         assert "KeyboardInterrupt" in errors
         assert not any(child.is_running() for child in both)
     finally:

@@ -96,7 +96,7 @@ def start(
 
 def finish(process: subprocess.Popen[str]) -> None:
     try:
-        errors = process.communicate(timeout=300)[1]
+        errors = process.communicate(timeout=600)[1]
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         pytest.fail(f"the run hangs:\n{process.communicate()[1]}")
@@ -153,7 +153,7 @@ def test_a_stopped_run_resumes_exactly(script: Path, archive: Archive, tables: d
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=120)
+    process.communicate(timeout=300)
     assert process.returncode != 0
     assert 2 <= load_state(out / "last.ckpt")["global_step"] < 6
     assert not (out / "encoder").exists()
