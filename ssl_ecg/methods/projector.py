@@ -33,9 +33,11 @@ def make_projector(encoder: nn.Module, *, hidden_dim: int, out_dim: int, layers:
     from lightly.models.modules.heads import ProjectionHead, SimCLRProjectionHead
 
     dim = int(encoder.dim)  # type: ignore[arg-type]
-    if layers == 1:  # of which lightly's head makes two
-        return ProjectionHead([(dim, out_dim, nn.BatchNorm1d(out_dim), None)])
-    head: nn.Module = SimCLRProjectionHead(dim, hidden_dim, out_dim, num_layers=layers)
+    head: nn.Module = (
+        ProjectionHead([(dim, out_dim, nn.BatchNorm1d(out_dim), None)])  # of one, SimCLRProjectionHead makes two
+        if layers == 1
+        else SimCLRProjectionHead(dim, hidden_dim, out_dim, num_layers=layers)
+    )
     return head
 
 
