@@ -60,7 +60,8 @@ def claim(
             write_whole(file, lambda f: f.write(text.encode()))
         return
     try:
-        same = text in (kept := file.read_text(encoding="utf-8"), _filled_in(kept))
+        kept = file.read_text(encoding="utf-8")
+        same = text == kept or _settings(text) == _settings(kept)
         noted = json.loads((out / _NOTE).read_text(encoding="utf-8"))
         told = json.loads(json.dumps(facts))
         known = all(noted[name] == value for name, value in told.items() if name in noted or name not in _LATER)
@@ -73,9 +74,9 @@ def claim(
         raise CheckpointError(str(out), f"holds a run on {started_on}", _OTHER)
 
 
-def _filled_in(text: str) -> str | None:
-    """Bind a kept recipe again: that of an older version lacks the keys that are new, which have their defaults."""
+def _settings(text: str) -> dict[str, Any]:
+    """Read what a recipe sets, not what it says about itself; keys that are new since then have their defaults."""
     try:
-        return dump_recipe(load_recipe(yaml.safe_load(text)))
+        return {**load_recipe(yaml.safe_load(text)), "about": None}
     except (SSLECGError, yaml.YAMLError, TypeError):
-        return None
+        return {"text": text}

@@ -51,7 +51,8 @@ def held(path: Path) -> Iterator[bool]:
 def encoder_run(cell: dict[str, Any], r: Rotation, seed: int, everything: Archive, runs: Path) -> tuple[Path, float]:
     """Pretrain, or find the finished run; give its folder and how long it took [s]."""
     run = runs / f"{cell['name']}-{r.name}-{seed}"
-    overrides = [*cell.get("set", ()), f"train.seed={seed}", f"data.folds={r.seen_folds}"]
+    folds = list(r.train_folds) if "labels" in cell else r.seen_folds  # the validation fold's labels choose the probe
+    overrides = [*cell.get("set", ()), f"train.seed={seed}", f"data.folds={folds}"]
     started = time.perf_counter()
     pretrain(recipe_of(cell), everything, run, overrides=overrides, progress=False)
     took = run / "seconds.json"
@@ -81,7 +82,8 @@ def probed(cell: dict[str, Any], r: Rotation, seed: int, labelled: Archive, ever
         "effective_rank": effective_rank(torch.from_numpy(z[r.train])),
         "std": normalised_std(torch.from_numpy(z[r.train])),
     }
-    return probe_scores(z, r, cell.get("draws", options.draws)), facts
+    scores = probe_scores(z, r, 1 if "labels" in cell else cell.get("draws", options.draws))
+    return {k: v for k, v in scores.items() if k.endswith(f"/{cell.get('labels', '')}") or "labels" not in cell}, facts
 
 
 def finetuned(

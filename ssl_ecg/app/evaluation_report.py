@@ -180,12 +180,13 @@ def _add_models(page: Page, content: Mapping[str, Any]) -> None:
             gain = content["differences"].get(f"{main} - {model}", {}).get(key) or {}
             value = found["macro"]["auroc"]
             figure = strong(f"{shown(value)}{over(value, n_classes)}")
-            test = p_in_words(gain.get("p_value"))
-            rows.append([model, way, size, found["draws"], figure, shown(gain, sign=True), test])
+            test, of = p_in_words(gain.get("p_value")), gain.get("way", "").partition("/")[0]
+            less = f"{shown(gain, sign=True)}{of and f' ({of})'}"
+            rows.append([model, way, size, found["draws"], figure, less, test])
     headers = ["model", "way", "labels", "draws", "macro AUROC", f"{main} less this model", "p"]
     caption = (
         "With 95% intervals over test patients, means over splits and draws; differences are paired, with two-sided "
-        "bootstrap p-values."
+        f"bootstrap p-values. In brackets: how the {main} was judged, where that is another way."
     )
     page.table(headers, rows, align="lllrrrr", caption=caption, sortable=True)
     whole = [(m, k, found["macro"]) for m, kinds in content["results"].items() for k, found in kinds.items()]

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+BASELINES = ("logistic", "forest", "lightgbm", "mlp")
+"""Names of `ssl_ecg.features.baselines.BASELINES`, which is not loaded for the sake of a help text."""
 _MOST_FOLDS = 1000
 
 

@@ -6,11 +6,19 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ssl_ecg.commands.arguments import command, engine, folds, labels, not_negative, overrides, positive, quiet
+from ssl_ecg.commands.arguments import (
+    BASELINES,
+    command,
+    engine,
+    folds,
+    labels,
+    not_negative,
+    overrides,
+    positive,
+    quiet,
+)
 from ssl_ecg.commands.probe_values import value_lines
 from ssl_ecg.errors import RecipeError
-
-_BASELINES = ("logistic", "forest", "lightgbm", "mlp")
 
 
 def add_embed(commands: Any) -> None:
@@ -47,7 +55,7 @@ def add_probe(commands: Any) -> None:
     parser.add_argument("--seed", type=not_negative, default=0)
     parser.add_argument("--no-knn", action="store_true", help="leave the nearest-neighbour probe out")
     parser.add_argument(
-        "--also", nargs="+", default=[], choices=_BASELINES,
+        "--also", nargs="+", default=[], choices=BASELINES,
         help="further classifiers, such as for the expert features of 'ssl-ecg embed --expert'",
     )  # fmt: skip
 
@@ -155,7 +163,7 @@ def probe_lines(metrics: dict[str, Any]) -> list[str]:
     if metrics.get("kind") == "continuous":
         return value_lines(metrics)
     lines = []
-    for name in ("linear", "knn", *_BASELINES):
+    for name in ("linear", "knn", *BASELINES):
         if name in metrics:
             lines.append(f"{name:>6} probe: macro AUROC {interval(metrics[name]['macro']['auroc'])}")
         if name in metrics.get("baseline", {}):

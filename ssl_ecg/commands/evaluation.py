@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ssl_ecg.commands.arguments import command, overrides, quiet
+from ssl_ecg.commands.arguments import BASELINES, command, overrides, quiet
 from ssl_ecg.errors import CheckpointError
 
 
@@ -27,6 +27,15 @@ def add_evaluate(commands: Any) -> None:
         "--baseline", nargs="+", metavar="CHECKPOINT",
         help="take paired differences, with p-values, to this one too; for predictions one or several folders",
     )  # fmt: skip
+    parser.add_argument(
+        "--also", nargs="+", default=[], choices=BASELINES,
+        help="expert features with these classifiers too, at every number of labels",
+    )  # fmt: skip
+    parser.add_argument(
+        "--scratch", action="store_true",
+        help="its architecture trained from scratch too (finetune/scratch), for the first draws of every number of "
+        "labels: takes long",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     overrides(parser, "such as protocol.draws=3")
     quiet(parser)
@@ -37,13 +46,15 @@ def evaluate_checkpoint(options: argparse.Namespace) -> None:
     from ssl_ecg.app.evaluation_report import write_evaluation_report
     from ssl_ecg.evaluation.run import evaluate
 
+    asked = [f"protocol.also=[{', '.join(options.also)}]"] if options.also else []
+    asked += ["protocol.scratch=finetune/scratch"] if options.scratch else []
     report = evaluate(
         options.protocol,
         _found(options.checkpoint),
         options.data,
         options.out,
         baseline=None if options.baseline is None else _found(options.baseline),
-        overrides=options.overrides,
+        overrides=[*asked, *options.overrides],
         progress=not options.quiet,
     )
     print("\n".join(report.lines()))

@@ -88,6 +88,12 @@ class Scored:
         """The test records of all splits one after the other."""
         return np.concatenate(self.proba, axis=1)
 
+    def draws(self, n: int) -> Scored:
+        """Keep the first draws only."""
+        return self if n >= len(self.proba[0]) else Scored(*([part[:n] for part in parts] for parts in (
+            self.proba, self.decisions, self.chosen
+        )))  # fmt: skip
+
 
 def add_split(scored: dict[str, Scored], answers: Mapping[str, Sequence[Answer]]) -> None:
     """Add what was said of the test records of one more split: for each key the answers of every draw."""

@@ -15,6 +15,7 @@ from ssl_ecg.evaluate.perturbations import Perturbation, build_perturbation
 from ssl_ecg.evaluate.sampling import grouped_folds
 from ssl_ecg.evaluate.screening import check_detectors
 from ssl_ecg.evaluate.splits import Split, choose_split
+from ssl_ecg.features.baselines import BASELINES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,10 +75,16 @@ class Protocol:
         `ssl_ecg.screen.detectors.DETECTORS`.
     usual : str
         The class that a usual record has, and no other.
+    also : list of {"logistic", "forest", "lightgbm", "mlp"}
+        Classifiers on expert features, with every number of labels and draw, as a baseline without a network (see
+        `ssl_ecg.features.baselines`; needs PyWavelets, and LightGBM for its own).
     finetune : str, optional
         A recipe with which the encoder is fine-tuned too, and trained from scratch beside it.
+    scratch : str, optional
+        A recipe with which the encoder's architecture is trained from scratch, beside its probes or its fine-tuning;
+        with `finetune` it is "finetune/scratch" unless given.
     finetune_draws : int
-        Draws of few labels in fine-tuning.
+        Draws of few labels in fine-tuning and from scratch.
     references : list of str
         Published figures to stand beside; names in the table of references.
     seed : int
@@ -105,7 +112,9 @@ class Protocol:
     noise_part: Part = "all"
     detectors: list[str] = field(default_factory=list)
     usual: str = "NORM"
+    also: list[str] = field(default_factory=list)
     finetune: str | None = None
+    scratch: str | None = None
     finetune_draws: int = 2
     references: list[str] = field(default_factory=list)
     seed: int = 0
@@ -123,6 +132,11 @@ class Protocol:
         if any(n < 1 for n in self.label_sizes) or any(not 0 < share < 1 for share in self.label_shares):
             problem = f"label_sizes {self.label_sizes}, label_shares {self.label_shares}"
             raise RecipeError("protocol", problem, "give whole numbers from 1 on, and shares between 0 and 1")
+        if unknown := [name for name in self.also if name not in BASELINES]:
+            raise RecipeError("protocol.also", f"no classifier {unknown[0]!r}", f"choose from {', '.join(BASELINES)}")
+        if self.judges == "predictions" and (self.also or self.scratch):
+            name = "also" if self.also else "scratch"
+            raise RecipeError(f"protocol.{name}", "trains, and stored predictions are only read", "leave it out")
         check_detectors(self.detectors)
 
     def changes(self) -> list[Perturbation]:

@@ -84,15 +84,16 @@ class Report:
         """One line for each way and number of labels: every model, and the differences."""
         results, differences = self.content["results"], self.content["differences"]
         n_classes, lines = len(self.content["classes"]), []
+        width = max(10, *map(len, results))
         for key in dict.fromkeys(key for kinds in results.values() for key in kinds):
             lines.append(way_in_words(key))
             for model, kinds in results.items():
                 if key in kinds:
                     found = kinds[key]["macro"]["auroc"]
-                    lines.append(f"  {model:>10}  {_interval(found)}{over(found, n_classes)}")
+                    lines.append(f"  {model:>{width}}  {_interval(found)}{over(found, n_classes)}")
             for pair, kinds in differences.items():
                 if key in kinds:
-                    lines.append(f"  {pair}: {_interval(kinds[key], sign='+')}")
+                    lines.append(f"  {pair_in_words(pair, kinds[key])}: {_interval(kinds[key], sign='+')}")
         return lines
 
     def _figures(self) -> list[str]:
@@ -160,6 +161,19 @@ def way_in_words(key: str) -> str:
     if not size:
         return kind
     return f"{kind}, {size} of the labels" if "%" in size else f"{kind}, {size} labels"
+
+
+def pair_in_words(pair: str, found: Mapping[str, Any]) -> str:
+    """Name a difference, and the way of the first model where it is not that of the second.
+
+    Examples
+    --------
+    >>> pair_in_words("encoder - scratch", {"value": 0.1, "way": "linear/50"}), pair_in_words("a - b", {"value": 0.1})
+    ('encoder (linear) - scratch', 'a - b')
+    """
+    first, _, second = pair.partition(" - ")
+    way = str(found.get("way", "")).partition("/")[0]
+    return f"{first} ({way}) - {second}" if way else pair
 
 
 def over(found: Mapping[str, Any], n_classes: int) -> str:

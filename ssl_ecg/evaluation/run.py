@@ -22,7 +22,7 @@ from ssl_ecg.evaluate.seen import Past, refuse_learnt
 from ssl_ecg.evaluate.splits import Split
 from ssl_ecg.evaluate.vectors import Function, vectors_of
 from ssl_ecg.evaluation.predictions import judge_predictions
-from ssl_ecg.evaluation.ways import Ways
+from ssl_ecg.evaluation.ways import EXPERT, Ways
 from ssl_ecg.pretraining import random_encoder, versions
 from ssl_ecg.probe import task_labels
 from ssl_ecg.recipes import load_recipe
@@ -122,6 +122,8 @@ class _Evaluation:
     ) -> None:
         if protocol.finetune and (out is None or not isinstance(encoder, str | Path)):
             raise RecipeError("protocol.finetune", "needs a checkpoint and a folder", "give both, or take it out")
+        if protocol.scratch and out is None:
+            raise RecipeError("protocol.scratch", "needs a folder for its runs", "give one (--out), or take it out")
         self.protocol, self.archive, self.progress = protocol, archive, progress
         references = find_references(protocol.references)
         self.name, self.classes, found, known = task_labels(protocol.task, archive.index)
@@ -172,12 +174,13 @@ class _Evaluation:
         """Measure everything."""
         vectors = {name: vectors_of(model, self.archive) for name, model in self.models.items()}
         scored = {name: self.ways.probed(z) for name, z in vectors.items()}
-        if self.protocol.finetune and self.checkpoint is not None:
-            card = getattr(self.models["encoder"], "card", {})
-            found = self.ways.finetuned(self.protocol.finetune, self.checkpoint, card["architecture"])
-            for name, kinds in found.items():
-                scored.setdefault(name, {}).update(kinds)
+        card = getattr(self.models["encoder"], "card", None) or {}
+        for name, kinds in self.ways.trained(self.checkpoint, card.get("architecture")).items():
+            scored.setdefault(name, {}).update(kinds)
         about = {name: _about(model, self.pasts.get(name)) for name, model in self.models.items()}
+        if self.protocol.also:
+            scored[EXPERT] = self.ways.expert()
+            about[EXPERT] = {"features": self.ways.features.shape[1], "classifiers": list(self.protocol.also)}
         return {
             "task": self.name,
             "classes": list(self.classes),
@@ -204,15 +207,23 @@ class _Evaluation:
         }  # fmt: skip
 
     def _differences(self, scored: Mapping[str, Mapping[str, Scored]]) -> dict[str, Any]:
-        """Give paired differences: the encoder less every other model, by probe and number of labels."""
+        """Give paired differences: the encoder less every other model, by probe and number of labels.
+
+        Where the encoder was not judged that way, its first way with as many labels takes its place, on the draws
+        that both have; ``way`` says which.
+        """
         own = scored["encoder"]
-        return {
-            f"encoder - {other}": {
-                key: self.judge.difference(own[key], theirs) for key, theirs in kinds.items() if key in own
-            }
-            for other, kinds in scored.items()
-            if other != "encoder"
-        }
+        first = next(iter(own)).partition("/")[0]
+        found: dict[str, Any] = {}
+        for other, kinds in scored.items():
+            for key, theirs in kinds.items() if other != "encoder" else ():
+                way = key if key in own else f"{first}/{key.partition('/')[2]}"
+                if way in own:
+                    n = min(len(own[way].proba[0]), len(theirs.proba[0]))
+                    gain = self.judge.difference(own[way].draws(n), theirs.draws(n))
+                    told = {} if way == key else {"way": way}
+                    found.setdefault(f"encoder - {other}", {})[key] = {**gain, **told}
+        return found
 
     def _describe(self, name: str, split: Split) -> dict[str, Any]:
         index = self.archive.index.iloc[split.test]

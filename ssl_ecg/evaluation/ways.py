@@ -1,4 +1,4 @@
-"""The ways in which an evaluation judges an encoder: probes of its embeddings, and fine-tuning beside them."""
+"""The ways in which an evaluation judges an encoder: probes of its embeddings, fine-tuning, and baselines beside them."""
 
 from __future__ import annotations
 
@@ -10,21 +10,27 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.evaluate.judge import Answer, Scored, add_split
 from ssl_ecg.evaluate.protocol import Protocol
 from ssl_ecg.evaluate.sampling import draw_seed, nested_subsets
 from ssl_ecg.evaluate.splits import Split
+from ssl_ecg.evaluation.expert import ExpertBaselines
 from ssl_ecg.evaluation.told import answer_of
-from ssl_ecg.features.expert import expert_embeddings
+from ssl_ecg.features.expert import expert_vectors
 from ssl_ecg.features.hybrid import HybridProbe
+from ssl_ecg.features.kept import kept_vectors
 from ssl_ecg.finetuning.run import finetune
 from ssl_ecg.knn_probe import KNNProbe
 from ssl_ecg.linear_probe import LinearProbe
 from ssl_ecg.recipes import load_recipe
 
 Rows = NDArray[np.int64]
+EXPERT, SCRATCH = "expert features", "scratch"
+"""Models that stand beside encoders: classifiers without a network, and a network without pretraining."""
+_SCRATCH_RECIPE = "finetune/scratch"
 
 
 class Ways:
@@ -60,7 +66,10 @@ class Ways:
     @cached_property
     def features(self) -> NDArray[np.float32]:
         """Expert features of every record."""
-        return expert_embeddings(self.archive, impute=False, progress=self.progress).vectors
+        rows = np.arange(len(self.archive))
+        if self.out is None:
+            return expert_vectors(self.archive, rows, progress=self.progress)
+        return kept_vectors(self.archive, rows, self.out / "expert", progress=self.progress)
 
     def left_out(self) -> dict[str, str]:
         """Say which numbers of labels are not tried, as some split cannot give them, and why."""
@@ -105,26 +114,50 @@ class Ways:
         named = dict(zip(self.classes, thresholds.tolist(), strict=True))
         return Answer(proba, proba >= thresholds, {**chosen, "thresholds": named})
 
-    def finetuned(self, recipe: str, checkpoint: str | Path, architecture: Mapping[str, Any]) -> dict[str, Any]:
-        """Fine-tune a checkpoint, and train its architecture from scratch, on all splits and numbers of labels.
+    def expert(self) -> dict[str, Scored]:
+        """Judge the classifiers on expert features that the protocol asks for: "forest/100" -> scores."""
+        out = None if self.out is None else self.out / "expert"
+        baselines = ExpertBaselines(
+            self.features, self.labels, self.classes, self.archive.fingerprint, self.protocol.seed, out
+        )
+        subsets = {name: self.subsets(split) for name, split in self.splits.items()}
+        return baselines.scored(self.protocol.also, self.splits, subsets, progress=self.progress)
+
+    def trained(self, checkpoint: str | Path | None, architecture: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Fine-tune a checkpoint, and train from scratch, as the protocol says, on all splits and numbers of labels.
+
+        Parameters
+        ----------
+        checkpoint : path or str, optional
+            What is fine-tuned.
+        architecture : mapping, optional
+            Trained from scratch; that of the recipe unless given.
 
         Returns
         -------
         dict
             "encoder" and "scratch" -> scores by number of labels, as `probed` gives them.
         """
-        scratch = {**load_recipe("finetune/scratch"), "encoder": architecture}
-        ways: dict[str, tuple[Any, Any]] = {"encoder": (recipe, checkpoint), "scratch": (scratch, None)}
+        ways: dict[str, tuple[Any, Any]] = {}
+        if self.protocol.finetune and checkpoint is not None:
+            ways["encoder"] = (self.protocol.finetune, checkpoint)
+        if self.protocol.scratch or ways:
+            scratch = load_recipe(self.protocol.scratch or _SCRATCH_RECIPE)
+            ways[SCRATCH] = ({**scratch, "encoder": architecture} if architecture else scratch, None)
+        draws = {name: self.subsets(split)[: self.protocol.finetune_draws] for name, split in self.splits.items()}
+        total = len(ways) * sum(len(subset) for subsets in draws.values() for subset in subsets)
         found: dict[str, dict[str, Scored]] = {name: {} for name in ways}
-        for split_name, split in self.splits.items():
-            for name, (how, began) in ways.items():
-                here: dict[str, list[Answer]] = {}
-                for draw, subset in enumerate(self.subsets(split)[: self.protocol.finetune_draws]):
-                    for size, rows in subset.items():
-                        sets = {"train": rows, "val": split.val, "test": split.test}
-                        where = f"finetuned/{name}-{split_name}-{size.replace('%', '-percent')}-{draw}"
-                        here.setdefault(f"finetuned/{size}", []).append(self._finetune(how, began, sets, where))
-                add_split(found[name], here)
+        with tqdm(total=total, unit="run", desc="fine-tuning", disable=not (self.progress and total)) as bar:
+            for split_name, split in self.splits.items():
+                for name, (how, began) in ways.items():
+                    here: dict[str, list[Answer]] = {}
+                    for draw, subset in enumerate(draws[split_name]):
+                        for size, rows in subset.items():
+                            sets = {"train": rows, "val": split.val, "test": split.test}
+                            where = f"finetuned/{name}-{split_name}-{size.replace('%', '-percent')}-{draw}"
+                            here.setdefault(f"finetuned/{size}", []).append(self._finetune(how, began, sets, where))
+                            bar.update()
+                    add_split(found[name], here)
         return found
 
     def _finetune(self, recipe: Any, checkpoint: Any, rows: dict[str, Any], where: str) -> Answer:

@@ -223,6 +223,15 @@ def test_another_recipe_in_the_same_folder_is_refused(run: Path, archive: Archiv
         pretrain(recipe(lr=0.5), archive, run, progress=False)
 
 
+def test_what_a_recipe_says_about_itself_makes_no_other_run(run: Path, archive: Archive, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "reworded")
+    kept = yaml.safe_load((run / "recipe.yaml").read_text())
+    (tmp_path / "reworded" / "recipe.yaml").write_text(yaml.safe_dump({**kept, "about": "In other words."}))
+    before = (run / "last.ckpt").read_bytes()
+    pretrain(recipe(), archive, tmp_path / "reworded", progress=False)
+    assert (tmp_path / "reworded" / "last.ckpt").read_bytes() == before
+
+
 def test_a_recipe_of_an_older_version_lacks_what_has_its_default(run: Path, archive: Archive, tmp_path: Path) -> None:
     shutil.copytree(run, tmp_path / "old")
     kept = yaml.safe_load((run / "recipe.yaml").read_text())

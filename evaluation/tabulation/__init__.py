@@ -1,0 +1,1 @@
+"""Tables of the README files, declared once each and written from the JSON beside them."""

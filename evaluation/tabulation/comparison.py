@@ -1,0 +1,217 @@
+"""Tables of the pretraining comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .formats import count, difference, interval, number_word, rotations, score, sizes
+from .layout import Cell, Column, Results, Row, Table, first_of, value
+
+SOURCE = "evaluation/comparison/results.json"
+DOCUMENT = "evaluation/comparison/README.md"
+FEW = ("all", "100", "50")
+
+ABLATIONS = {
+    "a_crop_0.75s": "crops of 0.75 s in place of 1.5 s",
+    "a_crop_3s": "crops of 3 s",
+    "a_crop_5s": "crops of 5 s",
+    "a_dipole_rotation": "rotation of the dipole in place of wander and noise",
+    "a_no_lead_mask": "no masks of leads",
+    "a_no_noise": "no wander and noise",
+    "a_no_time_mask": "no mask of time",
+    "a_gain_2": "gain of up to 2",
+    "a_temperature_0.05": "temperature 0.05 in place of 0.1",
+    "a_temperature_0.2": "temperature 0.2 in place of 0.1",
+    "a_batch_128": "batches of 128, as many strips",
+    "a_steps_300": "300 steps in place of 600",
+    "a_steps_1200": "1,200 steps",
+    "a_ptbxl_only": "PTB-XL alone, without the other recordings",
+    "a_projector_linear": "a linear projector in place of one with a hidden layer",
+    "a_untrained": "untrained",
+}
+
+
+def auroc(cell: str, probe: str, form: Callable[[Any], str] = score) -> Cell:
+    """Macro AUROC of a cell by a probe, at the number of labels that the row says."""
+    return value(form, SOURCE, "cells", cell, "auroc", f"{probe}/{{}}")
+
+
+def less(cell: str, probe: str, other: str, theirs: str) -> Cell:
+    """Paired difference of a cell by a probe to another, at the number of labels that the row says."""
+    return value(difference, SOURCE, "differences", cell, f"{probe}/{{}} - {other} {theirs}/{{}}")
+
+
+def less_scratch(cell: str, probe: str) -> Cell:
+    """Paired difference to training from scratch."""
+    return less(cell, probe, "scratch", "finetuned")
+
+
+def size_rows(cell: str, probe: str) -> Callable[[Results], list[Row]]:
+    """Make one row for each number of labels that a cell has."""
+
+    def rows(results: Results) -> list[Row]:
+        keys = (key.partition("/") for key in results.find(SOURCE, "cells", cell, "auroc") or ())
+        return [Row(size, size) for size in sizes(size for kind, _, size in keys if kind == probe)]
+
+    return rows
+
+
+def _against(other: str, wanted: Callable[[str, dict[str, Any]], bool]) -> Callable[[Results], list[tuple[str, str]]]:
+    """Find cells that have a difference to another, best first, those with more rotations before."""
+
+    def found(results: Results) -> list[tuple[str, str]]:
+        ranked = []
+        for cell, entries in (results.find(SOURCE, "differences") or {}).items():
+            entry = entries.get(f"linear/all - {other} linear/all")
+            facts = results.find(SOURCE, "cells", cell, "cell")
+            if entry and facts and wanted(cell, facts):
+                ranked.append((-len(entry["divisions"]), -entry["value"], cell))
+        return [(cell, f"`{cell}`") for *_, cell in sorted(ranked)]
+
+    return found
+
+
+def is_variant(cell: str, facts: dict[str, Any]) -> bool:
+    """Tell a cell that is SimCLR or an ablation with something changed from one that is a method."""
+    return cell.startswith(("simclr", "a_")) or "encoder" in facts
+
+
+def has_own_encoder(cell: str, facts: dict[str, Any]) -> bool:
+    """Tell a cell of SimCLR on another encoder."""
+    return cell.startswith("simclr_") and ("encoder" in facts or any("encoder." in s for s in facts.get("set", ())))
+
+
+def method_rows(results: Results) -> list[Row]:
+    """Make one row for each pretraining method that is compared with SimCLR."""
+    found = _against("simclr", lambda cell, facts: facts["kind"] == "pretrained" and not is_variant(cell, facts))
+    return [Row(cell, label) for cell, label in found(results)]
+
+
+def backbone_rows(results: Results) -> list[Row]:
+    """Make one row for each other encoder under SimCLR."""
+    found = _against("simclr", has_own_encoder)(results)
+    return [Row(cell, encoder_name(results.find(SOURCE, "cells", cell, "cell"))) for cell, _ in found]
+
+
+def encoder_name(facts: dict[str, Any]) -> str:
+    """Say what the encoder of a cell is, and what else was changed."""
+    encoder = dict(facts.get("encoder", {}))
+    parts = [f"`{encoder.pop('name', 'conv1d')}`", *(f"{key} {content}" for key, content in encoder.items())]
+    for setting in facts.get("set", ()):
+        key, _, content = setting.partition("=")
+        parts.append(f"{key.split('.')[-1]} {content}")
+    return ", ".join(part.replace("[", "").replace("]", "") for part in parts)
+
+
+def ablation_rows(results: Results) -> list[Row]:
+    """Make one row for each ablation, those that nobody has described by their names."""
+    entries = results.find(SOURCE, "differences") or {}
+    there = [cell for cell in entries if cell.startswith("a_")]
+    known = [cell for cell in ABLATIONS if cell in there]
+    new = sorted(cell for cell in there if cell not in ABLATIONS)
+    return [Row(cell, _with_seeds(cell, entries[cell])) for cell in (*known[:-1], *new, *known[-1:])]
+
+
+def _with_seeds(cell: str, entries: dict[str, Any]) -> str:
+    label = ABLATIONS.get(cell, f"`{cell}`")
+    seeds = entries.get("linear/all - a_default linear/all", {}).get("seeds", ())
+    return f"{label} ({number_word(len(seeds))} seeds)" if len(seeds) > 1 else label
+
+
+def _less_by_row(other: str) -> list[Column]:
+    return [
+        Column(size, value(difference, SOURCE, "differences", "{}", f"linear/{size} - {other} linear/{size}"))
+        for size in FEW
+    ]
+
+
+def _extent() -> list[Column]:
+    entry = ("differences", "{}", "linear/all - simclr linear/all")
+    return [
+        Column("rotations", value(rotations, SOURCE, *entry, "divisions")),
+        Column("seeds", value(lambda seeds: number_word(len(seeds)), SOURCE, *entry, "seeds")),
+    ]
+
+
+def draws_less(cell: str, probe: str) -> Cell:
+    """Paired difference to training from scratch among the cells of several draws."""
+    return less(cell, probe, "scratch_draws", "finetuned")
+
+
+def few_labels(cell: str, probe: str) -> Cell:
+    """Macro AUROC of the cell with several seeds, or else of that with several draws."""
+    return first_of(auroc(cell, probe), auroc(f"{cell}_draws", probe))
+
+
+def few_labels_less_scratch(cell: str, probe: str) -> Cell:
+    """Paired difference to training from scratch, of the same two cells."""
+    return first_of(less_scratch(cell, probe), draws_less(f"{cell}_draws", probe))
+
+
+def cpsc_rows(results: Results) -> list[Row]:
+    """Make one row for each encoder and probe."""
+    return [Row(key, key) for key in results.find("evaluation/comparison/cpsc9.json", "results") or ()]
+
+
+def cpsc(form: Callable[[Any], str], metric: str) -> Cell:
+    """Mean over the classes of CPSC."""
+    return value(form, "evaluation/comparison/cpsc9.json", "results", "{}", "macro", metric)
+
+
+TABLES = (
+    Table(
+        "rotations and seeds",
+        DOCUMENT,
+        "labels",
+        size_rows("scratch", "finetuned"),
+        (
+            Column("untrained, linear", auroc("untrained", "linear")),
+            Column("`simclr`, linear", auroc("simclr", "linear")),
+            Column("`guided`, linear", auroc("guided", "linear")),
+            Column("from scratch", auroc("scratch", "finetuned")),
+            Column("`simclr`, fine-tuned", auroc("finetuned_simclr", "finetuned")),
+            Column("`guided`, fine-tuned", auroc("finetuned_guided", "finetuned")),
+            Column("`simclr`, hybrid", auroc("hybrid_simclr", "hybrid")),
+            Column("`guided`, fine-tuned, with forest", auroc("hybrid_guided", "finetuned")),
+            Column("three of these together", auroc("ensemble_hybrid", "finetuned")),
+        ),
+        best_of_row=tuple(range(9)),
+    ),
+    Table(
+        "less scratch",
+        DOCUMENT,
+        "labels",
+        size_rows("scratch", "finetuned"),
+        (
+            Column("`simclr`, linear", less_scratch("simclr", "linear")),
+            Column("`guided`, linear", less_scratch("guided", "linear")),
+            Column("`simclr`, fine-tuned", less_scratch("finetuned_simclr", "finetuned")),
+            Column("`guided`, fine-tuned", less_scratch("finetuned_guided", "finetuned")),
+            Column("`guided`, fine-tuned, with forest", less_scratch("hybrid_guided", "finetuned")),
+            Column("three of these together (seed 0 of scratch)", less_scratch("ensemble_hybrid", "finetuned")),
+        ),
+    ),
+    Table("methods less simclr", DOCUMENT, "method", method_rows, (*_extent(), *_less_by_row("simclr"))),
+    Table(
+        "backbones",
+        DOCUMENT,
+        "encoder",
+        backbone_rows,
+        (
+            Column("parameters", value(count, SOURCE, "cells", "{}", "parameters")),
+            Column("numbers", value(count, SOURCE, "cells", "{}", "dim")),
+            *_extent(),
+            *_less_by_row("simclr"),
+        ),
+        caption="**Other encoders less the `conv1d` of `simclr`**, the same recipe, linear probe, paired:",
+    ),
+    Table("ablations", DOCUMENT, "change", ablation_rows, _less_by_row("a_default")),
+    Table(
+        "cpsc",
+        DOCUMENT,
+        "encoder and probe",
+        cpsc_rows,
+        (Column("macro AUROC of eight classes", cpsc(interval, "auroc")), Column("macro F1", cpsc(score, "f1"))),
+    ),
+)
