@@ -1,8 +1,8 @@
 """Writes the tables of README.md and evaluation/*/README.md from the JSON beside them.
 
-    python evaluation/tables.py                # rewrites what stands between the markers
-    python evaluation/tables.py --check        # writes nothing; prints what is out of date and exits with 1
-    python evaluation/tables.py --figures      # draws evaluation/comparison/label_efficiency.png as well
+python evaluation/tables.py                # rewrites what stands between the markers
+python evaluation/tables.py --check        # writes nothing; prints what is out of date and exits with 1
+python evaluation/tables.py --figures      # draws evaluation/comparison/label_efficiency.png as well
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a table is out of date")
     parser.add_argument("--figures", action="store_true", help="draw the figures too")
+    parser.add_argument("--root", type=Path, default=ROOT, help="folder of the project")
     options = parser.parse_args()
-    results = Results(ROOT)
+    results = Results(options.root)
     stale = 0
     for document in sorted({table.document for table in TABLES}):
-        path = ROOT / document
+        path = options.root / document
         before = path.read_text(encoding="utf-8")
         try:
             after = written(document, before, results)
@@ -45,7 +46,7 @@ def main() -> int:
     if options.figures and not options.check:
         from tabulation.curves import draw_label_efficiency
 
-        draw_label_efficiency(results, ROOT / "evaluation/comparison/label_efficiency.png")
+        draw_label_efficiency(results, options.root / "evaluation/comparison/label_efficiency.png")
     if options.check and stale:
         print(f"{stale} documents are out of date: run python evaluation/tables.py", file=sys.stderr)
     return int(options.check and stale > 0)

@@ -129,21 +129,27 @@ class Members:
 def find_members(classifier: str | Path | Sequence[str | Path]) -> list[Path]:
     """Give the run folders of an ensemble: those named, and for a folder of several seeds or folds each of its runs.
 
+    The name of a released classifier stands for its folder.
+
     Raises
     ------
     CheckpointError
         If a folder holds no classifier.
     """
-    named = [classifier] if isinstance(classifier, str | Path) else list(classifier)
+    from ssl_ecg.train.checkpoint import released_checkpoints
+
+    named, released = [classifier] if isinstance(classifier, str | Path) else list(classifier), released_checkpoints()
     runs: list[Path] = []
-    for path in map(Path, named):
+    for path in (Path(name) if Path(name).exists() else released.get(str(name), Path(name)) for name in named):
         below = sorted((*path.glob("seed-*"), *path.glob("fold-*")), key=lambda p: (len(p.name), p.name))
         runs += [path] if (path / "head").is_dir() or not below else find_members(below)
     if not runs:
         raise CheckpointError("classifier", "none is named", "give the run folder of a fine-tuning")
     for run in runs:
         if not all((run / part).is_dir() for part in CLASSIFIER):
-            raise CheckpointError(str(run), "holds no classifier", "give the run folder of a finished fine-tuning")
+            names = ", ".join(name for name, folder in released.items() if (folder / "head").is_dir())
+            remedy = "give the run folder of a finished fine-tuning" + (f" or a released name ({names})" if names else "")
+            raise CheckpointError(str(run), "holds no classifier", remedy)
     return runs
 
 

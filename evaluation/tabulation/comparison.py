@@ -10,6 +10,8 @@ from .layout import Cell, Column, Results, Row, Table, first_of, value
 
 SOURCE = "evaluation/comparison/results.json"
 DOCUMENT = "evaluation/comparison/README.md"
+SAME_RECORDINGS = "simclr_ptbxl"
+"""Cell without labels on the recordings that the semi-supervised ones are pretrained on."""
 FEW = ("all", "100", "50")
 
 ABLATIONS = {
@@ -57,24 +59,31 @@ def size_rows(cell: str, probe: str) -> Callable[[Results], list[Row]]:
     return rows
 
 
-def _against(other: str, wanted: Callable[[str, dict[str, Any]], bool]) -> Callable[[Results], list[tuple[str, str]]]:
+def _against(other: str, wanted: Callable[[str, dict[str, Any]], bool]) -> Callable[[Results], list[str]]:
     """Find cells that have a difference to another, best first, those with more rotations before."""
 
-    def found(results: Results) -> list[tuple[str, str]]:
+    def found(results: Results) -> list[str]:
         ranked = []
         for cell, entries in (results.find(SOURCE, "differences") or {}).items():
-            entry = entries.get(f"linear/all - {other} linear/all")
+            entry = _first_paired(entries, other)
             facts = results.find(SOURCE, "cells", cell, "cell")
             if entry and facts and wanted(cell, facts):
                 ranked.append((-len(entry["divisions"]), -entry["value"], cell))
-        return [(cell, f"`{cell}`") for *_, cell in sorted(ranked)]
+        return [cell for *_, cell in sorted(ranked)]
 
     return found
 
 
-def is_variant(cell: str, facts: dict[str, Any]) -> bool:
-    """Tell a cell that is SimCLR or an ablation with something changed from one that is a method."""
-    return cell.startswith(("simclr", "a_")) or "encoder" in facts
+def _first_paired(entries: dict[str, Any], other: str) -> dict[str, Any] | None:
+    """Find the difference to another cell by the linear probe, with all labels or the most there are."""
+    start, middle = "linear/", f" - {other} linear/"
+    there = sizes(key[len(start) :].partition(middle)[0] for key in entries if key.startswith(start) and middle in key)
+    return entries[f"{start}{there[0]}{middle}{there[0]}"] if there else None
+
+
+def is_method(cell: str, facts: dict[str, Any]) -> bool:
+    """Tell a method from SimCLR with something changed."""
+    return facts["kind"] == "pretrained" and not cell.startswith("simclr")
 
 
 def has_own_encoder(cell: str, facts: dict[str, Any]) -> bool:
@@ -84,14 +93,13 @@ def has_own_encoder(cell: str, facts: dict[str, Any]) -> bool:
 
 def method_rows(results: Results) -> list[Row]:
     """Make one row for each pretraining method that is compared with SimCLR."""
-    found = _against("simclr", lambda cell, facts: facts["kind"] == "pretrained" and not is_variant(cell, facts))
-    return [Row(cell, label) for cell, label in found(results)]
+    return [Row(cell, f"`{cell}`") for cell in _against("simclr", is_method)(results)]
 
 
 def backbone_rows(results: Results) -> list[Row]:
     """Make one row for each other encoder under SimCLR."""
     found = _against("simclr", has_own_encoder)(results)
-    return [Row(cell, encoder_name(results.find(SOURCE, "cells", cell, "cell"))) for cell, _ in found]
+    return [Row(cell, encoder_name(results.find(SOURCE, "cells", cell, "cell"))) for cell in found]
 
 
 def encoder_name(facts: dict[str, Any]) -> str:
@@ -126,12 +134,34 @@ def _less_by_row(other: str) -> list[Column]:
     ]
 
 
-def _extent() -> list[Column]:
-    entry = ("differences", "{}", "linear/all - simclr linear/all")
+def _extent(other: str) -> list[Column]:
+    def cell(form: Callable[[Any], str], what: str) -> Cell:
+        def text(results: Results, row: str) -> str:
+            entry = _first_paired(results.find(SOURCE, "differences", row) or {}, other)
+            return form(entry[what]) if entry else ""
+
+        return text
+
     return [
-        Column("rotations", value(rotations, SOURCE, *entry, "divisions")),
-        Column("seeds", value(lambda seeds: number_word(len(seeds)), SOURCE, *entry, "seeds")),
+        Column("rotations", cell(rotations, "divisions")),
+        Column("seeds", cell(lambda seeds: number_word(len(seeds)), "seeds")),
     ]
+
+
+def semi_supervised_rows(results: Results) -> list[Row]:
+    """Make one row for each encoder that has seen the labels its probe has."""
+    found = _against(SAME_RECORDINGS, lambda _, facts: "labels" in facts)(results)
+    return [Row(cell, f"`{cell.rpartition('_')[0]}`") for cell in found]
+
+
+def _with_labels(make: Callable[[str, str], Cell]) -> Cell:
+    """Make cells at the number of labels that the row's encoder has seen."""
+
+    def text(results: Results, row: str) -> str:
+        size = results.find(SOURCE, "cells", row, "cell", "labels")
+        return "" if size is None else make(row, str(size))(results, str(size))
+
+    return text
 
 
 def draws_less(cell: str, probe: str) -> Cell:
@@ -192,7 +222,22 @@ TABLES = (
             Column("three of these together (seed 0 of scratch)", less_scratch("ensemble_hybrid", "finetuned")),
         ),
     ),
-    Table("methods less simclr", DOCUMENT, "method", method_rows, (*_extent(), *_less_by_row("simclr"))),
+    Table(
+        "several draws",
+        DOCUMENT,
+        "labels",
+        size_rows("scratch_draws", "finetuned"),
+        (
+            Column("draws", value(str, SOURCE, "cells", "scratch_draws", "cell", "sizes", "{}")),
+            Column("from scratch", auroc("scratch_draws", "finetuned")),
+            Column("`guided`, fine-tuned", auroc("finetuned_guided_draws", "finetuned")),
+            Column("less scratch", draws_less("finetuned_guided_draws", "finetuned")),
+            Column("with forest", auroc("hybrid_guided_draws", "finetuned")),
+            Column("less scratch", draws_less("hybrid_guided_draws", "finetuned")),
+        ),
+        best_of_row=(1, 2, 4),
+    ),
+    Table("methods less simclr", DOCUMENT, "method", method_rows, (*_extent("simclr"), *_less_by_row("simclr"))),
     Table(
         "backbones",
         DOCUMENT,
@@ -201,10 +246,24 @@ TABLES = (
         (
             Column("parameters", value(count, SOURCE, "cells", "{}", "parameters")),
             Column("numbers", value(count, SOURCE, "cells", "{}", "dim")),
-            *_extent(),
+            *_extent("simclr"),
             *_less_by_row("simclr"),
         ),
         caption="**Other encoders less the `conv1d` of `simclr`**, the same recipe, linear probe, paired:",
+    ),
+    Table(
+        "semi-supervised",
+        DOCUMENT,
+        "method",
+        semi_supervised_rows,
+        (
+            Column("labels", _with_labels(lambda _, size: lambda *_: size)),
+            *_extent(SAME_RECORDINGS),
+            Column("macro AUROC", _with_labels(lambda cell, _: auroc(cell, "linear", interval))),
+            Column("less `simclr`", _with_labels(lambda cell, _: less(cell, "linear", SAME_RECORDINGS, "linear"))),
+            Column("less scratch", _with_labels(lambda cell, _: less_scratch(cell, "linear"))),
+        ),
+        caption="**With labels in pretraining** (those that the linear probe has; PTB-XL's recordings alone), paired:",
     ),
     Table("ablations", DOCUMENT, "change", ablation_rows, _less_by_row("a_default")),
     Table(

@@ -115,5 +115,7 @@ def _bounds(entry: Mapping[str, Any], digits: int) -> str:
 
 
 def _is_reference(entry: Mapping[str, Any] | float) -> bool:
-    parts = [entry[name] for name in ("value", "low", "high") if name in entry] if isinstance(entry, Mapping) else [entry]
+    parts = (
+        [entry[name] for name in ("value", "low", "high") if name in entry] if isinstance(entry, Mapping) else [entry]
+    )
     return all(part == 0 for part in parts)

@@ -23,15 +23,18 @@ class Results:
         self._read: dict[str, Any] = {}
 
     def find(self, source: str, *path: str) -> Any:
-        """Look up what stands at a path of keys in a file; None where the file or a key is missing."""
+        """Look up what stands at a path of keys (of a list: places) in a file; None where one is missing."""
         if source not in self._read:
             file = self.root / source
             self._read[source] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
         found = self._read[source]
         for key in path:
-            if not isinstance(found, dict) or key not in found:
+            if isinstance(found, list) and key.isdigit() and int(key) < len(found):
+                found = found[int(key)]
+            elif isinstance(found, dict) and key in found:
+                found = found[key]
+            else:
                 return None
-            found = found[key]
         return found
 
 

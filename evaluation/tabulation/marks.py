@@ -35,7 +35,9 @@ def replace_regions(text: str, tables: Mapping[str, str]) -> str:
             inside = found[1]
             if inside not in left:
                 known = ", ".join(tables) or "none"
-                raise ValueError(f"table {inside!r} is there twice or not declared for this document (declared: {known})")
+                raise ValueError(
+                    f"table {inside!r} is there twice or not declared for this document (declared: {known})"
+                )
             out += [line, left.pop(inside)]
         elif line.rstrip("\n") == END:
             inside = None

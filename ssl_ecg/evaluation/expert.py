@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,9 @@ from ssl_ecg.files import write_whole
 
 Rows = NDArray[np.int64]
 Floats = NDArray[np.floating[Any]]
-_DAMAGE = (OSError, ValueError, KeyError, EOFError)
+_Said = tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_]]
+"""Probabilities (record, class), thresholds (class,) and decisions (record, class)."""
+_DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 class ExpertBaselines:
@@ -90,18 +94,23 @@ class ExpertBaselines:
         sets = (rows, split.val, split.test)
         path = None if self.out is None else self.out / f"{where}-{self._fingerprint(kind, sets)}.npz"
         kept = None if path is None else _read(path, (len(split.test), len(self.classes)))
-        proba, thresholds = kept if kept is not None else self._fit(kind, sets)
+        proba, thresholds, decisions = kept if kept is not None else self._fit(kind, sets)
         if path is not None and kept is None:
             buffer = io.BytesIO()
-            np.savez(buffer, proba=proba, thresholds=thresholds)
+            np.savez(buffer, proba=proba, thresholds=thresholds, decisions=decisions)
             write_whole(path, lambda file: file.write(buffer.getbuffer()))
         named = dict(zip(self.classes, thresholds.tolist(), strict=True))
-        return Answer(proba, proba >= thresholds, {"thresholds": named})
+        return Answer(proba, decisions, {"thresholds": named})
 
-    def _fit(self, kind: str, sets: Sequence[Rows]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        (x, x_val, x_test), (y, y_val) = (self.features[rows] for rows in sets), (self.labels[rows] for rows in sets[:2])
+    def _fit(self, kind: str, sets: Sequence[Rows]) -> _Said:
+        (x, x_val, x_test), (y, y_val) = (
+            (self.features[rows] for rows in sets),
+            (self.labels[rows] for rows in sets[:2]),
+        )
         fitted = BASELINES[kind]().set_params(seed=self.seed).fit(x, y, x_val, y_val)
-        return np.asarray(fitted.predict_proba(x_test), np.float32), np.asarray(fitted.thresholds_, np.float64)
+        proba = fitted.predict_proba(x_test)
+        # decided before rounding: a tree's answers may lie on a threshold
+        return proba.astype(np.float32), fitted.thresholds_, np.asarray(proba >= fitted.thresholds_)
 
     def _fingerprint(self, kind: str, sets: Sequence[Rows]) -> str:
         """Tell apart whatever answers follow from, so that those of anything else are not taken for these."""
@@ -112,11 +121,12 @@ class ExpertBaselines:
         return digest.hexdigest()[:12]
 
 
-def _read(path: Path, shape: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float64]] | None:
+def _read(path: Path, shape: tuple[int, int]) -> _Said | None:
     """Read kept answers; None if there are none, or damaged ones."""
     try:
         with np.load(path, allow_pickle=False) as kept:
-            proba, thresholds = kept["proba"], kept["thresholds"]
+            proba, thresholds, decisions = kept["proba"], kept["thresholds"], kept["decisions"]
     except _DAMAGE:
         return None
-    return (proba, thresholds) if (proba.shape, thresholds.shape) == (shape, shape[1:]) else None
+    fits = (proba.shape, thresholds.shape, decisions.shape) == (shape, shape[1:], shape)
+    return (proba, thresholds, decisions) if fits else None

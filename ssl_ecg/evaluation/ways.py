@@ -1,4 +1,4 @@
-"""The ways in which an evaluation judges an encoder: probes of its embeddings, fine-tuning, and baselines beside them."""
+"""The ways in which an evaluation judges an encoder, and what stands beside it: probes, training, expert features."""
 
 from __future__ import annotations
 
@@ -104,15 +104,15 @@ class Ways:
         if kind == "hybrid":
             f = self.features
             hybrid = HybridProbe(seed=self.protocol.seed).fit(z[rows], f[rows], y[rows], z[val], f[val], y[val])
-            proba = np.asarray(hybrid.predict_proba(z[test], f[test]), np.float32)
-            return self._answer(proba, hybrid.thresholds_, {"C": hybrid.linear_.C_})
+            return self._answer(hybrid.predict_proba(z[test], f[test]), hybrid.thresholds_, {"C": hybrid.linear_.C_})
         probe: Any = LinearProbe(seed=self.protocol.seed) if kind == "linear" else KNNProbe()
-        proba = np.asarray(probe.fit(z[rows], y[rows], z[val], y[val]).predict_proba(z[test]), np.float32)
+        proba = np.asarray(probe.fit(z[rows], y[rows], z[val], y[val]).predict_proba(z[test]))
         return self._answer(proba, probe.thresholds_, {"C": probe.C_} if kind == "linear" else {"k": probe.k_})
 
-    def _answer(self, proba: Any, thresholds: NDArray[Any], chosen: Mapping[str, Any]) -> Answer:
+    def _answer(self, proba: NDArray[Any], thresholds: NDArray[Any], chosen: Mapping[str, Any]) -> Answer:
+        """Decide before rounding: shares of neighbours may lie on a threshold."""
         named = dict(zip(self.classes, thresholds.tolist(), strict=True))
-        return Answer(proba, proba >= thresholds, {**chosen, "thresholds": named})
+        return Answer(proba.astype(np.float32), proba >= thresholds, {**chosen, "thresholds": named})
 
     def expert(self) -> dict[str, Scored]:
         """Judge the classifiers on expert features that the protocol asks for: "forest/100" -> scores."""

@@ -171,7 +171,8 @@ def find_checkpoint(path_or_name: str | Path) -> Path:
             return candidate
     released = released_checkpoints()
     if str(path_or_name) in released:
-        return released[str(path_or_name)]
+        found = released[str(path_or_name)]
+        return found if (found / CARD).is_file() else found / "encoder"
     if path.exists():
         raise CheckpointError(
             str(path),
@@ -183,9 +184,10 @@ def find_checkpoint(path_or_name: str | Path) -> Path:
 
 
 def released_checkpoints() -> dict[str, Path]:
-    """Give the checkpoints that come with the library, by name."""
+    """Give the folders that come with the library, by name: encoders, and classifiers with an encoder in them."""
     package = Path(str(files("ssl_ecg")))
     for root in (package / "_checkpoints", package.parent / "checkpoints"):
         if root.is_dir():
-            return {p.parent.name: p.parent for p in sorted(root.glob(f"*/{CARD}"))}
+            there = {p.parent for p in root.glob(f"*/{CARD}")} | {p.parents[1] for p in root.glob(f"*/encoder/{CARD}")}
+            return {folder.name: folder for folder in sorted(there)}
     return {}
