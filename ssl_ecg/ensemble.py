@@ -148,7 +148,8 @@ def find_members(classifier: str | Path | Sequence[str | Path]) -> list[Path]:
     for run in runs:
         if not all((run / part).is_dir() for part in CLASSIFIER):
             names = ", ".join(name for name, folder in released.items() if (folder / "head").is_dir())
-            remedy = "give the run folder of a finished fine-tuning" + (f" or a released name ({names})" if names else "")
+            released_too = f" or a released name ({names})" if names else ""
+            remedy = "give the run folder of a finished fine-tuning" + released_too
             raise CheckpointError(str(run), "holds no classifier", remedy)
     return runs
 
