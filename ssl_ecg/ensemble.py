@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,7 +142,7 @@ def find_members(classifier: str | Path | Sequence[str | Path]) -> list[Path]:
     named, released = [classifier] if isinstance(classifier, str | Path) else list(classifier), released_checkpoints()
     runs: list[Path] = []
     for path in (Path(name) if Path(name).exists() else released.get(str(name), Path(name)) for name in named):
-        below = sorted((*path.glob("seed-*"), *path.glob("fold-*")), key=lambda p: (len(p.name), p.name))
+        below = _runs_below(path)
         runs += [path] if (path / "head").is_dir() or not below else find_members(below)
     if not runs:
         raise CheckpointError("classifier", "none is named", "give the run folder of a fine-tuning")
@@ -152,6 +153,16 @@ def find_members(classifier: str | Path | Sequence[str | Path]) -> list[Path]:
             remedy = "give the run folder of a finished fine-tuning" + released_too
             raise CheckpointError(str(run), "holds no classifier", remedy)
     return runs
+
+
+def _runs_below(folder: Path) -> list[Path]:
+    """Give the runs that a folder's figures are of; all there are before it has any."""
+    below = sorted((*folder.glob("seed-*"), *folder.glob("fold-*")), key=lambda p: (len(p.name), p.name))
+    try:
+        measured = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["runs"]
+        return [run for run in below if run.name in measured]
+    except (OSError, ValueError, KeyError, TypeError):
+        return below
 
 
 def common_form(runs: Sequence[Path]) -> Preprocessing:
@@ -226,7 +237,8 @@ def load_members(runs: Sequence[Path], archive: Archive, leads: Sequence[str] | 
         beside = load_beside(run, model, card["classes"])
         forest, both = (None, None) if beside is None else (beside[0], read_card(beside[1], leads))
         each.append(Member(model, card, read_card(card, leads), load_reference(run / "head"), forest, both))
-    table = average_predictions(runs, leads) if len(runs) > 1 else None
+    tested = any((run / predictions_name(leads or ())).is_file() for run in runs)
+    table = average_predictions(runs, leads if tested else None) if len(runs) > 1 else None
     main = _together([member.reading for member in each], table, each[0].reading.prefix)
     alone = main
     if any(member.forest is not None for member in each):

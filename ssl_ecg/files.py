@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
 import os
+import tempfile
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -53,12 +55,34 @@ def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> Path:
             write(file)
         os.replace(temporary, path)
     except OSError as error:
-        remedy = "check the folder, its permissions and the space left"
-        raise ArchiveError(str(path), f"cannot be written ({error})", remedy) from error
+        raise _unwritable(path, error) from error
     finally:
         with contextlib.suppress(OSError):  # the folder itself cannot be reached: nothing was written
             temporary.unlink(missing_ok=True)
     return path
+
+
+def check_writable(path: str | Path) -> None:
+    """Find out before long work whether a file can be written at its end; nothing is made.
+
+    Raises
+    ------
+    ArchiveError
+        If not.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with tempfile.TemporaryFile(dir=next(folder for folder in path.absolute().parents if folder.exists())):
+            pass
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> ArchiveError:
+    remedy = "check the folder, its permissions and the space left"
+    return ArchiveError(str(path), f"cannot be written ({error})", remedy)
 
 
 def write_json(path: str | Path, content: Mapping[str, Any]) -> Path:

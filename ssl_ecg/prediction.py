@@ -13,7 +13,7 @@ from ssl_ecg.data.archive import Archive
 from ssl_ecg.data.corpora.base import Corpus
 from ssl_ecg.ensemble import Members, common_form, find_members, kind_of, known_leads, load_members
 from ssl_ecg.errors import ArchiveError, SignalError
-from ssl_ecg.files import write_whole
+from ssl_ecg.files import check_writable, write_whole
 from ssl_ecg.readings.base import Reading
 from ssl_ecg.sources import opened
 from ssl_ecg.unlike import FLAT, Compared, compare, far_embedding
@@ -103,10 +103,13 @@ def predict(
         raise SignalError("quantile", f"is {quantile}", "give a share above 0, up to 1")
     if out is not None and Path(out).suffix.lower() not in _SUFFIXES:
         raise ArchiveError(str(out), "is neither a .csv nor a .parquet file", "give one of the two")
+    if out is not None:
+        check_writable(out)
     runs = find_members(classifier)
     form = common_form(runs)
     known = known_leads(runs, form.leads)
     chosen = None if leads is None else choose_leads(leads, known)
+    chosen = None if chosen is not None and set(chosen) == set(known) else chosen
     kind = kind_of(runs)
     with opened(source, form, options=options, workers=workers, progress=progress) as (archive, failed):
         tables = [_failed_rows(failed)]

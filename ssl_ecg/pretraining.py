@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.errors import RecipeError, SSLECGError
@@ -223,19 +224,33 @@ def _card(
     from ssl_ecg.train.labelled import labels_used
     from ssl_ecg.train.taught import seen_before
 
-    seen = archive.table(["corpus", "fold"]).take(np.unique(strips.record_rows))
-    by_corpus: dict[str, dict[str, Any]] = {}
-    for group in seen.group_by(["corpus", "fold"]).aggregate([([], "count_all")]).sort_by("corpus").to_pylist():
-        found = by_corpus.setdefault(group["corpus"], {"records": 0, "folds": []})
-        found["records"] += group["count_all"]
-        found["folds"] = sorted({*found["folds"], group["fold"]} - {None})
+    rows = np.unique(strips.record_rows)
     before = {"start": checkpoint, "teacher": recipe["data"]["teacher"]}
     return {
         "recipe": dict(recipe),
         **{name: seen_before(source) for name, source in before.items() if source is not None},
-        "pretrained_on": {"archive": archive.fingerprint, "records": len(seen), "corpora": by_corpus},
+        "pretrained_on": {
+            "archive": archive.fingerprint, "records": len(rows), "corpora": records_by_corpus(archive, rows),
+        },
         "labels": labels_used(strips, recipe["data"]["task"]),
         "sources": archive.sources,
         "versions": versions(),
         "hardware": f"{platform.machine()}, {os.cpu_count()} logical processors",
-    }
+    }  # fmt: skip
+
+
+def records_by_corpus(archive: Archive, rows: NDArray[np.integer]) -> dict[str, dict[str, Any]]:
+    """Count the records of some rows of an archive by corpus, and name their folds, as cards say it.
+
+    Returns
+    -------
+    dict
+        Corpus -> ``records``, and ``folds``: in order, empty where there are none.
+    """
+    table = archive.table(["corpus", "fold"]).take(rows)
+    found: dict[str, dict[str, Any]] = {}
+    for group in table.group_by(["corpus", "fold"]).aggregate([([], "count_all")]).sort_by("corpus").to_pylist():
+        one = found.setdefault(group["corpus"], {"records": 0, "folds": []})
+        one["records"] += group["count_all"]
+        one["folds"] = sorted({*one["folds"], group["fold"]} - {None})
+    return found

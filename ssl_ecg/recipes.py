@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import yaml
 
@@ -87,7 +87,10 @@ def load_recipe(name_or_path: str | Path | Mapping[str, Any], overrides: Sequenc
         raw, where = parse_file(path), str(name_or_path)
     if not isinstance(raw, dict):
         raise RecipeError(where, "is not a mapping of sections", f"start from one of: {', '.join(list_recipes())}")
-    raw = _copy(raw)
+    try:
+        raw = _copy(raw)
+    except RecursionError:
+        raise RecipeError(where, "holds itself by an alias", "take the alias (*) out") from None
     apply_overrides(raw, overrides)
     return bind_recipe(raw, where)
 
@@ -238,10 +241,24 @@ def bind(
     try:
         namespace = parser.parse_object({"it": dict(values)})
     except Exception as error:
-        problem = shorten(re.sub(r'Parser key "it\.?([^"]*)":', r"\1:", str(error)))
-        raise RecipeError(where, problem, "see the docstring of " + target.__qualname__) from None
+        key = re.search(r'Parser key "it\.(\w+)', str(error))
+        remedy = f"see the docstring of {target.__qualname__}"
+        if key is None or key[1] not in values:
+            raise RecipeError(where, shorten(str(error)), remedy) from None
+        problem = f"is {shorten(repr(values[key[1]]))}, not {_wanted(target, key[1])}"
+        raise RecipeError(f"{where}.{key[1]}", problem, remedy) from None
     bound = namespace.as_dict().get("it", {})
     return {name: bound[name] for name in known if name in bound}
+
+
+def _wanted(target: Callable[..., Any], name: str) -> str:
+    """Say which type a parameter has, with the choices where there are some."""
+    try:
+        hint = get_type_hints(target.__init__ if inspect.isclass(target) else target)[name]
+    except (NameError, KeyError):  # names that are imported for type checkers only
+        hint = inspect.signature(target).parameters[name].annotation
+    written = hint if isinstance(hint, str) else inspect.formatannotation(hint)
+    return re.sub(r"\b(typing|collections\.abc)\.", "", written)
 
 
 def _bind_named(
@@ -259,7 +276,7 @@ def _bind_named(
     return {"name": name, **bind(registry[name], arguments, where, skip=skip, also=also)}
 
 
-def nearest(name: str, known: Sequence[str]) -> str:
+def nearest(name: object, known: Sequence[str]) -> str:
     """Give a hint: the nearest known name, or all of them.
 
     Examples
@@ -267,7 +284,7 @@ def nearest(name: str, known: Sequence[str]) -> str:
     >>> nearest("stepps", ["steps", "seed"])
     "did you mean 'steps'?"
     """
-    near = difflib.get_close_matches(name, known, n=1)
+    near = difflib.get_close_matches(str(name), known, n=1)
     return f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(known)}"
 
 

@@ -290,6 +290,8 @@ def test_transfer_trains_on_one_corpus_and_tests_on_another(tmp_path: Path) -> N
         evaluate(
             {"protocol": {"train_corpora": ["loud"], "test_corpora": ["ptbxl"]}}, energies, archive, progress=False
         )
+    with pytest.raises(LabelError, match=r"all patients of \['loud'\] are in \['loud'\] too"):
+        evaluate({"protocol": {"train_corpora": ["loud"], "test_corpora": ["loud"]}}, energies, archive, progress=False)
 
 
 def test_changes_are_judged_by_the_probe_of_clean_records(archive: Archive) -> None:

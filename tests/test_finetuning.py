@@ -123,6 +123,25 @@ def test_a_run_leaves_a_classifier_and_its_figures(run: Path, archive: Archive) 
     assert max(float(row["val_auroc"]) for row in rows) == pytest.approx(found["training"]["best_auroc"], rel=1e-5)
 
 
+def test_the_cards_say_what_the_model_was_fine_tuned_on(run: Path, archive: Archive) -> None:
+    fold = archive.index["fold"].to_numpy(int)[archive.labels("superclass")[1]]
+    train, val = (int(np.isin(fold, chosen).sum()) for chosen in ([1, 2], [3]))
+    for part in ("encoder", "head"):
+        used = json.loads((run / part / "card.json").read_text())["finetuned_on"]
+        assert used["corpora"] == {
+            "loud": {
+                "records": train + val,
+                "folds": [1, 2, 3],
+                "train": {"records": train, "folds": [1, 2]},
+                "val": {"records": val, "folds": [3]},
+            }
+        }
+        assert (used["records"], used["chosen_from"]) == ({"train": train, "val": val}, train)
+        assert (used["archive"], used["labels"]) == (archive.fingerprint, None)
+        assert len(used["targets"]) == 64
+    assert metrics(run)["records"] == {"train": train, "val": val, "test": int((fold == 4).sum())}
+
+
 def test_a_classifier_can_be_loaded_and_says_the_same(run: Path, archive: Archive) -> None:
     model, card = load_classifier(run, archive)
     table = pd.read_parquet(run / "predictions.parquet")
@@ -209,6 +228,7 @@ def test_few_labels_are_the_nested_choice_of_the_probe(archive: Archive, tmp_pat
     other = finetune(recipe(steps=2), archive, tmp_path / "b", rows=rows, progress=False)
     assert same(out, other)
     assert metrics(out)["records"]["train"] == 10
+    assert metrics(out)["chosen_from"] == int((known & np.isin(archive.index["fold"].to_numpy(int), [1, 2])).sum())
 
 
 def test_other_runs_and_records_in_the_same_folder_are_refused(run: Path, archive: Archive, checkpoint: Path) -> None:

@@ -18,6 +18,7 @@ from safetensors.numpy import load_file
 from ssl_ecg import Archive, prepare
 from ssl_ecg.data.corpora.base import Corpus, Entry
 from ssl_ecg.data.record import Record
+from ssl_ecg.ensemble import find_members
 from ssl_ecg.errors import ArchiveError, CheckpointError, CorpusError, RecipeError, SignalError
 from ssl_ecg.evaluate.metrics import auroc, best_f1_thresholds
 from ssl_ecg.finetuning.run import finetune
@@ -226,6 +227,11 @@ def test_an_ensemble_averages_its_members(runs: Path, archive: Archive) -> None:
     labels, _ = archive.labels("superclass")
     thresholds = best_f1_thresholds(labels[fold == 3], proba[fold == 3])
     np.testing.assert_array_equal(table.filter(like="decision_").to_numpy(bool), proba >= thresholds)
+    every = predict(archive, runs, leads=STANDARD_LEADS, progress=False)  # all by name: as if none were named
+    pd.testing.assert_frame_equal(every, table)
+    other = predict(archive, runs, leads="V1", progress=False)  # not tried: thresholds of all leads
+    decided = other.filter(like="proba_").to_numpy() >= thresholds
+    np.testing.assert_array_equal(other.filter(like="decision_").to_numpy(bool), decided)
     metrics = json.loads((runs / "metrics.json").read_text())
     assert list(metrics["thresholds"].values()) == pytest.approx(thresholds.tolist())
     single = [json.loads((runs / f"seed-{seed}" / "metrics.json").read_text()) for seed in (0, 3)]
@@ -253,6 +259,17 @@ def test_an_interrupted_series_of_seeds_goes_on(runs: Path, archive: Archive) ->
             finetune_seeds(RECIPE, archive, runs, seeds, **options)
     with pytest.raises(CheckpointError, match="one seed"):
         finetune_seeds(RECIPE, archive, runs / "seed-0", [0], **options)
+
+
+def test_a_folder_answers_with_the_runs_that_its_figures_are_of(runs: Path, tmp_path: Path, archive: Archive) -> None:
+    out = Path(shutil.copytree(runs, tmp_path / "o"))
+    shutil.copytree(out / "seed-3", out / "seed-10")  # of an earlier call with more seeds
+    assert find_members(out) == [out / "seed-0", out / "seed-3"]
+    (out / "metrics.json").write_text("{")
+    assert find_members(out) == [out / "seed-0", out / "seed-3", out / "seed-10"]
+    (out / "seed-0").rename(out / "fold-1")
+    with pytest.raises(CheckpointError, match="several folds"):
+        finetune_seeds(RECIPE, archive, out, [3], **FOLDS, progress=False)
 
 
 def write_arrays(folder: Path, archive: Archive, rows: list[int]) -> None:
@@ -310,6 +327,16 @@ def test_what_cannot_be_is_named(runs: Path, archive: Archive, tmp_path: Path) -
             predict(*given, progress=False, **options)
 
     fails(ArchiveError, "neither a .csv nor a .parquet", archive, run, tmp_path / "a.txt")
+    (tmp_path / "file").write_text("x")
+    for place in (
+        tmp_path / "file" / "a.csv",
+        tmp_path / "file" / "b" / "a.csv",
+    ):  # before any work, so before the source
+        fails(ArchiveError, "cannot be written", tmp_path / "nothing", run, place)
+    (tmp_path / "folder.csv").mkdir()
+    fails(ArchiveError, "cannot be written", tmp_path / "nothing", run, tmp_path / "folder.csv")
+    fails(CorpusError, "does not exist", tmp_path / "nothing", run, tmp_path / "new" / "a.csv")
+    assert not (tmp_path / "new").exists()
     fails(CorpusError, "does not exist", tmp_path / "nothing", run)
     fails(CorpusError, "no readable recordings", tmp_path, run)
     fails(ArchiveError, "leave the options out", archive.path, run, options={"fs": 100})

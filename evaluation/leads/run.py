@@ -1,8 +1,9 @@
-"""Classifiers for fewer leads, fine-tuned with those only, beside one of twelve leads; README.md says how."""
+"""Classifiers for fewer leads: one for each lead set, or one for all, beside one of twelve; README.md says how."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ssl_ecg import Archive, finetune, predict, pretrain
+from ssl_ecg.ensemble import predictions_name
 from ssl_ecg.evaluate.bootstrap import bootstrap_intervals, paired_difference
 from ssl_ecg.files import write_json
 from ssl_ecg.leads import LEAD_SETS
@@ -20,7 +22,7 @@ from ssl_ecg.tasks import get_task
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "comparison"))
-from protocol import ROTATIONS, rotation  # noqa: E402
+from protocol import ROTATIONS, Rotation, rotation  # noqa: E402
 
 CLASSES = get_task("superclass").classes
 VIEWS = "[{name: gain, largest: 1.1}, {name: time_mask, share: 0.3, spans: 1, p: 0.5}]"
@@ -29,38 +31,112 @@ TAUGHT = ("II", "I")
 SETS = {str(n): LEAD_SETS[n] for n in (8, 6, 3, 2)} | {"I": ("I",), "II": ("II",)}
 
 
-def scores(run: Path, rows: np.ndarray) -> np.ndarray:
-    """Give the probabilities of the test records (record, class)."""
-    table = pd.read_parquet(run / "predictions.parquet").set_index("row").loc[rows]
+def own(r: Rotation, start: Path, archive: Archive, options: argparse.Namespace) -> dict[str, np.ndarray]:
+    """Fine-tune a classifier of its own for each lead set, and one of twelve leads with a forest."""
+    runs, rows, name = options.work / "finetuned", rows_of(r), f"{options.method}-{r.name}-{options.seed}"
+    seed = f"train.seed={options.seed}"
+    found = {"12": scores(twelve(r, options), r.test)}
+    forest = runs / f"leads_12_forest-{name}"
+    changes = [seed, "forest=true"]
+    finetune("finetune/default", archive, forest, checkpoint=start, rows=rows, overrides=changes, progress=False)
+    found["12, with forest"] = scores(forest, r.test)
+    found["I, of the classifier of 12"] = shown(twelve(r, options), archive, ("I",))[r.test]
+    for size, leads in SETS.items():
+        run = runs / f"leads_{size}-{name}"
+        changes = [seed, f"data.leads={[*leads]}", f"views.transforms={VIEWS}"]
+        finetune("finetune/default", archive, run, checkpoint=start, rows=rows, overrides=changes, progress=False)
+        found[size] = scores(run, r.test)
+    return found
+
+
+def taught(r: Rotation, start: Path, archive: Archive, options: argparse.Namespace) -> dict[str, np.ndarray]:
+    """Teach encoders that are shown one lead what another tells from twelve, and fine-tune them, with a forest."""
+    everything, found = Archive(options.work / "everything"), {}
+    for lead in TAUGHT:
+        name = f"{lead}-{start.name}"
+        student, run = options.work / "runs" / f"taught_{name}", options.work / "finetuned" / f"taught_{name}"
+        seed, only = f"train.seed={options.seed}", f"data.leads=[{lead}]"
+        changes = [seed, only, f"data.teacher={start}", f"data.folds={r.seen_folds}"]
+        pretrain("distillation", everything, student, checkpoint=start, overrides=changes, progress=False)
+        changes = [seed, only, f"views.transforms={VIEWS}", "forest=true"]
+        finetune(
+            "finetune/default", archive, run, checkpoint=student, rows=rows_of(r), overrides=changes, progress=False
+        )
+        table = pd.read_parquet(run / "predictions.parquet").set_index("row").loc[r.test]
+        for what, prefix in (("taught", "network"), ("taught, with forest", "proba")):
+            found[f"{lead}, {what}"] = table[[f"{prefix}_{c}" for c in CLASSES]].to_numpy(np.float32)
+    return found
+
+
+def reduced(r: Rotation, start: Path, archive: Archive, options: argparse.Namespace) -> dict[str, np.ndarray]:
+    """Fine-tune one classifier for all lead sets; beside it, what the usual one of twelve leads says of them."""
+    run = options.work / "finetuned" / f"reduced_leads-{options.method}-{r.name}-{options.seed}"
+    sets = {str(n): leads for n, leads in LEAD_SETS.items() if 1 < n < 12} | {"I": ("I",), "II": ("II",)}
+    finetune(
+        "finetune/reduced_leads", archive, run,
+        checkpoint=start,
+        rows=rows_of(r),
+        overrides=[f"train.seed={options.seed}", *options.overrides],
+        test_leads=[",".join(leads) for leads in sets.values()],
+        progress=False,
+    )  # fmt: skip
+    found = {"12, one classifier for all": scores(run, r.test)}
+    for size, leads in sets.items():
+        found[f"{size}, one classifier for all"] = scores(run, r.test, leads)
+        found[f"{size}, of the classifier of 12"] = shown(twelve(r, options), archive, leads)[r.test]
+    return found
+
+
+GROUPS = {"own": own, "taught": taught, "reduced": reduced}
+
+
+def twelve(r: Rotation, options: argparse.Namespace) -> Path:
+    """Give the run of the comparison that was fine-tuned with twelve leads."""
+    return options.work / "finetuned" / f"finetuned_{options.method}-{r.name}-{options.seed}-all-0"
+
+
+def rows_of(r: Rotation) -> dict[str, np.ndarray]:
+    return {"train": r.train, "val": r.val, "test": r.test}
+
+
+def scores(run: Path, rows: np.ndarray, leads: tuple[str, ...] = ()) -> np.ndarray:
+    """Give the probabilities of the test records (record, class), with all leads or with some."""
+    table = pd.read_parquet(run / predictions_name(leads)).set_index("row").loc[rows]
     return table[[f"proba_{c}" for c in CLASSES]].to_numpy(np.float32)
 
 
-def shown_one(run: Path, archive: Archive) -> np.ndarray:
-    """Let the classifier of twelve leads answer with lead I alone."""
-    table = predict(archive, run, leads="I", progress=False)
+def shown(run: Path, archive: Archive, leads: tuple[str, ...]) -> np.ndarray:
+    """Let a classifier of twelve leads answer with fewer."""
+    table = predict(archive, run, leads=",".join(leads), progress=False)
     return table[[f"proba_{c}" for c in CLASSES]].to_numpy(np.float32)
 
 
-def taught(
-    lead: str,
-    teacher: Path,
-    everything: Archive,
-    archive: Archive,
-    rows: dict[str, np.ndarray],
-    folds: list[int],
-    options: argparse.Namespace,
-) -> dict[str, np.ndarray]:
-    """Teach an encoder that is shown one lead what another tells from twelve, and fine-tune it, with a forest."""
-    name = f"{lead}-{teacher.name}"
-    student, run = options.work / "runs" / f"taught_{name}", options.work / "finetuned" / f"taught_{name}"
-    only = f"data.leads=[{lead}]"
-    changes = [f"train.seed={options.seed}", only, f"data.teacher={teacher}", f"data.folds={folds}"]
-    pretrain("distillation", everything, student, checkpoint=teacher, overrides=changes, progress=False)
-    changes = [f"train.seed={options.seed}", only, f"views.transforms={VIEWS}", "forest=true"]
-    finetune("finetune/default", archive, run, checkpoint=student, rows=rows, overrides=changes, progress=False)
-    table = pd.read_parquet(run / "predictions.parquet").set_index("row").loc[rows["test"]]
-    parts = {"taught": "network", "taught, with forest": "proba"}
-    return {what: table[[f"{prefix}_{c}" for c in CLASSES]].to_numpy(np.float32) for what, prefix in parts.items()}
+def judged(found: dict[str, list[np.ndarray]], cuts: dict[str, Rotation]) -> dict[str, Any]:
+    """Give macro AUROC over the rotations, and what is lost against twelve leads, with intervals over patients."""
+    truth = np.concatenate([r.labels[r.test] for r in cuts.values()])
+    how: dict[str, Any] = {
+        "groups": np.concatenate([r.patients[r.test] for r in cuts.values()]),
+        "parts": np.concatenate([np.full(len(r.test), name) for name, r in cuts.items()]),
+        "n_resamples": 1000,
+    }
+    joined = {key: np.concatenate(parts)[None] for key, parts in found.items()}
+    table: dict[str, Any] = {}
+    for size, score in joined.items():
+        value = bootstrap_intervals(truth, score, **how)[0].to_dict()
+        less = paired_difference(truth, score, joined["12"], **how).to_dict()
+        table[size] = {"macro_auroc": value, "less twelve leads": less}
+        own_set = size.partition(",")[0]
+        bases = {
+            "less twelve leads, with forest": "12, with forest" if "forest" in size else None,
+            "less one of its own": own_set if "one classifier" in size and own_set != "12" else None,
+            "less the classifier of 12": f"{own_set}, of the classifier of 12" if "one classifier" in size else None,
+        }
+        for name, base in bases.items():
+            if base in joined:
+                table[size][name] = paired_difference(truth, score, joined[base], **how).to_dict()
+        interval = f"{less['value']:+.3f} [{less['low']:+.3f}, {less['high']:+.3f}]"
+        print(f"{size} leads: {value['value']:.3f}, {interval}")
+    return table
 
 
 def main() -> None:
@@ -68,69 +144,32 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="working folder of evaluation/comparison/run.py")
     parser.add_argument("--method", default="simclr")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="+", choices=GROUPS, default=list(GROUPS), help="what else is in --out stays")
+    parser.add_argument("--rotations", nargs="+", choices=ROTATIONS, default=list(ROTATIONS))
+    parser.add_argument(
+        "--set", action="append", default=[], dest="overrides", help="of finetune/reduced_leads; for trials only"
+    )
     parser.add_argument("--out", type=Path, default=HERE / "results.json")
     options = parser.parse_args()
 
     started = time.perf_counter()
     archive = Archive(options.work / "ptbxl")
-    cuts = {name: rotation(archive, name) for name in ROTATIONS}
-    truth = np.concatenate([r.labels[r.test] for r in cuts.values()])
-    how: dict[str, Any] = {
-        "groups": np.concatenate([r.patients[r.test] for r in cuts.values()]),
-        "parts": np.concatenate([np.full(len(r.test), name) for name, r in cuts.items()]),
-        "n_resamples": 1000,
-    }
+    cuts = {name: rotation(archive, name) for name in options.rotations}
     found: dict[str, list[np.ndarray]] = {}
-    everything = Archive(options.work / "everything")
     for name, r in cuts.items():
-        runs = options.work / "finetuned"
         start = options.work / "runs" / f"{options.method}-{name}-{options.seed}"
-        rows = {"train": r.train, "val": r.val, "test": r.test}
-        with_forest = runs / f"leads_12_forest-{options.method}-{name}-{options.seed}"
-        changes = [f"train.seed={options.seed}", "forest=true"]
-        finetune(
-            "finetune/default", archive, with_forest, checkpoint=start, rows=rows, overrides=changes, progress=False
-        )
-        found.setdefault("12, with forest", []).append(scores(with_forest, r.test))
-        for lead in TAUGHT:
-            said = taught(lead, start, everything, archive, rows, r.seen_folds, options)
-            for what, score in said.items():
-                found.setdefault(f"{lead}, {what}", []).append(score)
-        whole = runs / f"finetuned_{options.method}-{name}-{options.seed}-all-0"
-        found.setdefault("12", []).append(scores(whole, r.test))
-        found.setdefault("I, of the classifier of 12", []).append(shown_one(whole, archive)[r.test])
-        for size, leads in SETS.items():
-            out = runs / f"leads_{size}-{options.method}-{name}-{options.seed}"
-            finetune(
-                "finetune/default", archive, out,
-                checkpoint=start,
-                rows=rows,
-                overrides=[f"train.seed={options.seed}", f"data.leads={[*leads]}", f"views.transforms={VIEWS}"],
-                progress=False,
-            )  # fmt: skip
-            found.setdefault(size, []).append(scores(out, r.test))
+        said = {"12": scores(twelve(r, options), r.test)}
+        for group in options.only:
+            said |= GROUPS[group](r, start, archive, options)
+        for key, score in said.items():
+            found.setdefault(key, []).append(score)
         print(f"{name}: {time.perf_counter() - started:.0f} s", flush=True)
-    joined = {key: np.concatenate(parts)[None] for key, parts in found.items()}
-    table = {}
-    for size, score in joined.items():
-        value = bootstrap_intervals(truth, score, **how)[0].to_dict()
-        less = paired_difference(truth, score, joined["12"], **how).to_dict()
-        table[size] = {"macro_auroc": value, "less twelve leads": less}
-        if "forest" in size:
-            base = joined["12, with forest"]
-            table[size]["less twelve leads, with forest"] = paired_difference(truth, score, base, **how).to_dict()
-        interval = f"{less['value']:+.3f} [{less['low']:+.3f}, {less['high']:+.3f}]"
-        print(f"{size} leads: {value['value']:.3f}, {interval}")
-    write_json(
-        options.out,
-        {
-            "results": table,
-            "method": options.method,
-            "seed": options.seed,
-            "versions": versions(),
-            "seconds": time.perf_counter() - started,
-        },
-    )
+    before = {"rotations": list(ROTATIONS), **(json.loads(options.out.read_text()) if options.out.exists() else {})}
+    asked = {"method": options.method, "seed": options.seed, "rotations": list(cuts)}
+    same = all(before.get(key) == value for key, value in asked.items())
+    took = {**(before.get("seconds_of", {}) if same else {}), " ".join(options.only): time.perf_counter() - started}
+    results = {**(before.get("results", {}) if same else {}), **judged(found, cuts)}
+    write_json(options.out, {"results": results, **asked, "versions": versions(), "seconds_of": took})
 
 
 if __name__ == "__main__":

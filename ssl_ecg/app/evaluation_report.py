@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import ssl_ecg.app.sections as sections
 from ssl_ecg.app.code_names import code_names, full_name
+from ssl_ecg.app.evaluation_models import add_models
 from ssl_ecg.app.html import Page, strong
 from ssl_ecg.app.probe_sections import shown
 from ssl_ecg.errors import ArchiveError
@@ -22,12 +23,9 @@ from ssl_ecg.evaluate.report import (
     learnt_in_words,
     left_out,
     main_model,
-    over,
-    p_in_words,
-    published,
     said_of_split,
-    way_in_words,
 )
+from ssl_ecg.evaluate.words import published, way_in_words
 from ssl_ecg.plot.confusion import plot_confusion
 from ssl_ecg.plot.ranking import plot_precision_recall, plot_roc
 from ssl_ecg.plot.reliability import plot_reliability
@@ -138,7 +136,7 @@ def _page(content: Mapping[str, Any], figures: Mapping[str, tuple[Figure, str]])
         page.banner(f"{UNKNOWN_PART[0].upper()}{UNKNOWN_PART[1:]}", text)
     _add_warning(page, content)
     page.section("Where it stands").text(*filter(None, [content["protocol"].get("about", "").strip()]))
-    _add_models(page, content)
+    add_models(page, content)
     _add_splits(page, content)
     names = code_names()
     key = best_way(content)
@@ -170,36 +168,6 @@ def _add_warning(page: Page, content: Mapping[str, Any]) -> None:
         )
 
 
-def _add_models(page: Page, content: Mapping[str, Any]) -> None:
-    """Add a row for each model, way and number of labels; and all figures of those with all labels."""
-    rows = []
-    main, n_classes = main_model(content), len(content["classes"])
-    for model, kinds in content["results"].items():
-        for key, found in kinds.items():
-            way, _, size = key.partition("/")
-            gain = content["differences"].get(f"{main} - {model}", {}).get(key) or {}
-            value = found["macro"]["auroc"]
-            figure = strong(f"{shown(value)}{over(value, n_classes)}")
-            test, of = p_in_words(gain.get("p_value")), gain.get("way", "").partition("/")[0]
-            less = f"{shown(gain, sign=True)}{of and f' ({of})'}"
-            rows.append([model, way, size, found["draws"], figure, less, test])
-    headers = ["model", "way", "labels", "draws", "macro AUROC", f"{main} less this model", "p"]
-    caption = (
-        "With 95% intervals over test patients, means over splits and draws; differences are paired, with two-sided "
-        f"bootstrap p-values. In brackets: how the {main} was judged, where that is another way."
-    )
-    page.table(headers, rows, align="lllrrrr", caption=caption, sortable=True)
-    whole = [(m, k, found["macro"]) for m, kinds in content["results"].items() for k, found in kinds.items()]
-    whole = [entry for entry in whole if len(entry[2]) > 1]
-    there = {name: title for name, title in METRICS.items() if any(name in macro for _, _, macro in whole)}
-    rows = [
-        [title, *(f"{shown(macro.get(name))}{over(macro.get(name, {}), n_classes)}" for _, _, macro in whole)]
-        for name, title in there.items()
-    ]
-    headers = ["metric", *(f"{model}, {key.partition('/')[0]}" for model, key, _ in whole)]
-    page.table(headers, rows, align="lr", caption="Macro means; decisions as chosen on validation.")
-
-
 def _add_splits(page: Page, content: Mapping[str, Any]) -> None:
     parts = ("train", "val", "test")
     rows = []
@@ -214,7 +182,8 @@ def _add_splits(page: Page, content: Mapping[str, Any]) -> None:
         page.text(f"Numbers of labels left out: {sizes}.", kind="note")
     for model, about in content.get("models", {}).items():
         if about.get("labels_of"):
-            page.text(f"{learnt_in_words(model, about['labels_of'])}.", kind="note")
+            said = learnt_in_words(model, about["labels_of"], about.get("finetuned_on"))
+            page.text(f"{said}.", kind="note")
 
 
 def _add_classes(page: Page, main: str, found: Mapping[str, Any], key: str, names: dict[str, str]) -> None:

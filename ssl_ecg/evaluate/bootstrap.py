@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -135,12 +136,8 @@ def bootstrap_intervals(
     >>> macro.low < macro.value < macro.high
     True
     """
-    samples = _Resamples(y_true, groups, parts, n_resamples, seed)
-    point, values = samples.statistics(metric, y_score)
-    judged = values[:, np.isfinite(point)]
-    mean = samples.interval(float(_mean(point)), _mean(values), level, judged)
-    classes = [samples.interval(float(point[k]), values[:, k], level, values[:, [k]]) for k in range(len(point))]
-    return mean, classes
+    samples = Resamples(y_true, groups, parts, n_resamples, seed)
+    return samples.intervals(samples.statistic(metric, y_score), level)
 
 
 def paired_difference(
@@ -166,18 +163,30 @@ def paired_difference(
     >>> paired_difference(y, 2 * y + noise[0], noise[1]).low > 0
     True
     """
-    samples = _Resamples(y_true, groups, parts, n_resamples, seed)
-    point_a, values_a = samples.statistics(metric, score_a)
-    point_b, values_b = samples.statistics(metric, score_b)
-    defined = np.isfinite(point_a) & np.isfinite(point_b)
-    value = float(_mean(point_a[defined]) - _mean(point_b[defined]))
-    differences = _mean(values_a[:, defined]) - _mean(values_b[:, defined])
-    found = samples.interval(value, differences, level, (values_a + values_b)[:, defined])
-    return Difference(**found.to_dict(), p_value=two_sided_p(differences))  # type: ignore[arg-type]
+    samples = Resamples(y_true, groups, parts, n_resamples, seed)
+    return samples.difference(samples.statistic(metric, score_a), samples.statistic(metric, score_b), level)
 
 
-class _Resamples:
-    """Seeded draws of patients, made again for each scoring so that all see the same."""
+class Statistic(NamedTuple):
+    """A metric of one scoring.
+
+    Attributes
+    ----------
+    point : float64 array (class,)
+        On the records as they are.
+    values : float64 array (resample, class)
+    """
+
+    point: FloatArray
+    values: FloatArray
+
+
+class Resamples:
+    """Seeded draws of patients, made again for each scoring so that all see the same.
+
+    Whoever compares many scorings in many metrics computes each statistic once: intervals and differences follow.
+    Parameters are those of ``bootstrap_intervals``.
+    """
 
     def __init__(
         self,
@@ -185,7 +194,7 @@ class _Resamples:
         groups: ArrayLike | None,
         parts: ArrayLike | None,
         n_resamples: int,
-        seed: int,
+        seed: int = 0,
     ) -> None:
         truth = np.asarray(y_true, dtype=np.float64)
         self.truth = truth[:, None] if truth.ndim == 1 else truth
@@ -197,8 +206,8 @@ class _Resamples:
         self.rows = [np.flatnonzero(part_of == part) for part in range(int(part_of.max()) + 1)]
         self.n_resamples, self.seed = n_resamples, seed
 
-    def statistics(self, metric: Metric, y_score: ArrayLike) -> tuple[FloatArray, FloatArray]:
-        """Give the metric on the records as they are (class,) and on each resample (resample, class)."""
+    def statistic(self, metric: Metric, y_score: ArrayLike) -> Statistic:
+        """Give the metric on the records as they are and on each resample."""
         score = np.asarray(y_score, dtype=np.float64)
         score = score[:, None] if score.ndim == 1 else score
         draws = score if score.ndim == 3 else score[None]
@@ -206,7 +215,22 @@ class _Resamples:
             problem = f"scores have shape {draws.shape[1:]}, labels {self.truth.shape}"
             raise LabelError("bootstrap", problem, "give scores of the same records")
         parts = [self._part(metric, draws, part) for part in range(len(self.rows))]
-        return _mean(np.stack([p for p, _ in parts]), axis=0), _mean(np.stack([v for _, v in parts]), axis=0)
+        return Statistic(*(_mean(np.stack(each), axis=0) for each in zip(*parts, strict=True)))
+
+    def intervals(self, of: Statistic, level: float = 0.95) -> tuple[Interval, list[Interval]]:
+        """Give the interval of the macro mean, and that of each class."""
+        point, values = of
+        mean = self._interval(float(_mean(point)), _mean(values), level, values[:, np.isfinite(point)])
+        classes = [self._interval(float(point[k]), values[:, k], level, values[:, [k]]) for k in range(len(point))]
+        return mean, classes
+
+    def difference(self, a: Statistic, b: Statistic, level: float = 0.95) -> Difference:
+        """Give the interval and test of macro(a) - macro(b), over the classes that both have."""
+        defined = np.isfinite(a.point) & np.isfinite(b.point)
+        value = float(_mean(a.point[defined]) - _mean(b.point[defined]))
+        differences = _mean(a.values[:, defined]) - _mean(b.values[:, defined])
+        found = self._interval(value, differences, level, (a.values + b.values)[:, defined])
+        return Difference(**found.to_dict(), p_value=two_sided_p(differences))  # type: ignore[arg-type]
 
     def _part(self, metric: Metric, draws: FloatArray, part: int) -> tuple[FloatArray, FloatArray]:
         rows = self.rows[part]
@@ -228,7 +252,7 @@ class _Resamples:
             size = min(block, self.n_resamples - start)
             yield rng.multinomial(len(patients), share, size=size)[:, member].astype(np.float64)
 
-    def interval(self, value: float, values: FloatArray, level: float, judged: FloatArray) -> Interval:
+    def _interval(self, value: float, values: FloatArray, level: float, judged: FloatArray) -> Interval:
         """Summarise resamples; ``judged`` holds the classes that count, to tell how often one was missing."""
         usable = values[np.isfinite(values)]
         tail = 50 * (1 - level)

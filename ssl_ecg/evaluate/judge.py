@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_ecg.evaluate.bootstrap import Interval, bootstrap_intervals, paired_difference
+from ssl_ecg.evaluate.bootstrap import Interval, Resamples, Statistic
 from ssl_ecg.evaluate.challenge import challenge_score
 from ssl_ecg.evaluate.curves import precision_recall_curves, roc_curves
 from ssl_ecg.evaluate.decisions import (
@@ -46,7 +46,9 @@ _OF_DECISIONS: dict[str, Any] = {
     "g2": partial(gbeta, shared=True),
 }
 """F2 and G2 as in the CinC Challenge 2020 and the PTB-XL benchmark: a record's classes share its weight."""
-_OF_RECORDS: dict[str, Any] = {"subset_accuracy": subset_accuracy, "hamming_loss": hamming_loss}
+_OF_RECORDS: dict[str, Any] = {"fmax": fmax, "subset_accuracy": subset_accuracy, "hamming_loss": hamming_loss}
+"""Not by class; of scores the first, of decisions the others."""
+_CHALLENGE = "challenge_score"
 
 
 class Answer(NamedTuple):
@@ -90,9 +92,10 @@ class Scored:
 
     def draws(self, n: int) -> Scored:
         """Keep the first draws only."""
-        return self if n >= len(self.proba[0]) else Scored(*([part[:n] for part in parts] for parts in (
-            self.proba, self.decisions, self.chosen
-        )))  # fmt: skip
+        if n >= len(self.proba[0]):
+            return self
+        proba, decisions = [part[:n] for part in self.proba], [part[:n] for part in self.decisions]
+        return Scored(proba, decisions, [part[:n] for part in self.chosen])
 
 
 def add_split(scored: dict[str, Scored], answers: Mapping[str, Sequence[Answer]]) -> None:
@@ -128,11 +131,12 @@ class Judge:
     ) -> None:
         rows = np.concatenate([split.test for split in splits.values()])
         self.truth, self.classes = labels[rows], list(classes)
-        self.options: dict[str, Any] = {
-            "groups": patients[rows],
-            "parts": np.concatenate([np.full(len(split.test), name) for name, split in splits.items()]),
-            "n_resamples": n_resamples,
-        }
+        self.parts = np.concatenate([np.full(len(split.test), name) for name, split in splits.items()])
+        self.samples = Resamples(self.truth, patients[rows], self.parts, n_resamples)
+        self.of_records = _OF_RECORDS
+        if self.classes == list(cinc26().classes):
+            self.of_records = {**_OF_RECORDS, _CHALLENGE: challenge_score}
+        self._statistics: dict[tuple[int, str], tuple[Scored, Statistic]] = {}
 
     def table(self, scored: Scored, *, whole: bool) -> dict[str, Any]:
         """Give macro AUROC; and if the `whole` table is asked for, all other figures, by class too, and curves.
@@ -141,16 +145,10 @@ class Judge:
         are computed within each split. Of a mean over classes, ``n_classes`` tells how many could be judged in any
         split.
         """
-        proba = scored.joined
         if not whole:
-            return {"macro": {"auroc": _macro(*self._intervals(auroc, proba))}}
-        decisions = np.concatenate(scored.decisions, axis=1).astype(np.float64)
-        judged = {name: self._intervals(metric, proba) for name, metric in _OF_SCORES.items()}
-        judged |= {name: self._intervals(metric, decisions) for name, metric in _OF_DECISIONS.items()}
-        whole_records = {"fmax": self._intervals(fmax, proba)}
-        whole_records |= {name: self._intervals(metric, decisions) for name, metric in _OF_RECORDS.items()}
-        if self.classes == list(cinc26().classes):
-            whole_records["challenge_score"] = self._intervals(challenge_score, decisions)
+            return {"macro": {"auroc": _macro(*self._intervals("auroc", scored))}}
+        proba = scored.joined
+        judged = {name: self._intervals(name, scored) for name in (*_OF_SCORES, *_OF_DECISIONS)}
         errors = self._calibration_errors(proba)
         per_class = {
             name: {
@@ -160,7 +158,7 @@ class Judge:
             for k, name in enumerate(self.classes)
         }
         macro = {metric: _macro(*found) for metric, found in judged.items()}
-        macro |= {metric: mean.to_dict() for metric, (mean, _) in whole_records.items()}
+        macro |= {metric: self._intervals(metric, scored)[0].to_dict() for metric in self.of_records}
         error = macro_mean(errors)
         return {
             "macro": {**macro, "expected_calibration_error": {"value": error.value, "n_classes": error.defined}},
@@ -169,21 +167,21 @@ class Judge:
             "precision_recall": precision_recall_curves(self.truth, proba[0]),
             "prevalence": np.nanmean(self.truth, axis=0),
             "reliability": reliability(self.truth, proba[0]).to_dict(),
-            "confusion": confusion(self.truth, decisions[0]),
+            "confusion": confusion(self.truth, _decided(scored)[0]),
         }
 
     def judged(self, key: str, scored: Scored) -> dict[str, Any]:
         """Give all that a report says of one way of judging, whole if it is with all labels or knows no number."""
         return {
-            **self.table(scored, whole=key.partition("/")[2] in ("", "all")),
+            **self.table(scored, whole=is_whole(key)),
             "by_split": self.by_split(scored),
-            "chosen": dict(zip(dict.fromkeys(self.options["parts"].tolist()), scored.chosen, strict=True)),
+            "chosen": dict(zip(dict.fromkeys(self.parts.tolist()), scored.chosen, strict=True)),
             "draws": len(scored.proba[0]),
         }
 
     def by_split(self, scored: Scored) -> dict[str, list[float]]:
         """Give macro AUROC of each split and draw."""
-        parts = self.options["parts"]
+        parts = self.parts
         return {
             str(name): [
                 float(np.nanmean(auroc(self.truth[parts == name], draw[parts == name]))) for draw in scored.joined
@@ -191,13 +189,21 @@ class Judge:
             for name in dict.fromkeys(parts)
         }
 
-    def difference(self, a: Scored, b: Scored) -> dict[str, float]:
-        """Give macro AUROC of `a` less that of `b`, on the same patients, with interval and p-value."""
-        return paired_difference(self.truth, a.joined, b.joined, **self.options).to_dict()
+    def difference(self, a: Scored, b: Scored, metric: str = "auroc") -> dict[str, float]:
+        """Give a macro metric of `a` less that of `b`, on the same patients, with interval and p-value."""
+        return self.samples.difference(self._statistic(metric, a), self._statistic(metric, b)).to_dict()
+
+    def differences(self, key: str, a: Scored, b: Scored) -> dict[str, Any]:
+        """Give all that a report says of a difference: macro AUROC, and under "metrics" the others of a whole table."""
+        found: dict[str, Any] = self.difference(a, b)
+        if is_whole(key):
+            others = [name for name in (*_OF_SCORES, *_OF_DECISIONS, *self.of_records) if name != "auroc"]
+            found["metrics"] = {name: self.difference(a, b, name) for name in others}
+        return found
 
     def _calibration_errors(self, proba: FloatArray) -> FloatArray:
         """Give the mean over splits and draws; without an interval, as resampling makes the error larger than it is."""
-        parts = self.options["parts"]
+        parts = self.parts
         each = [
             expected_calibration_error(self.truth[parts == name], draw[parts == name])
             for name in dict.fromkeys(parts)
@@ -205,8 +211,33 @@ class Judge:
         ]
         return np.asarray(_mean_of(each))
 
-    def _intervals(self, metric: Any, scores: NDArray[Any]) -> tuple[Interval, list[Interval]]:
-        return bootstrap_intervals(self.truth, scores, metric=metric, **self.options)
+    def _intervals(self, name: str, scored: Scored) -> tuple[Interval, list[Interval]]:
+        return self.samples.intervals(self._statistic(name, scored))
+
+    def _statistic(self, name: str, scored: Scored) -> Statistic:
+        """Resample a metric of a scoring once, for its interval and for all its differences."""
+        key = (id(scored), name)
+        if key not in self._statistics:
+            metric = (_OF_SCORES | _OF_DECISIONS | self.of_records)[name]
+            values = scored.joined if name in (*_OF_SCORES, "fmax") else _decided(scored)
+            self._statistics[key] = (scored, self.samples.statistic(metric, values))  # kept too: its id is the key
+        return self._statistics[key][1]
+
+
+def is_whole(key: str) -> bool:
+    """Tell whether a way of judging has every figure: with all labels, or where no number of them is known.
+
+    Examples
+    --------
+    >>> is_whole("linear/all"), is_whole("ensemble"), is_whole("linear/50")
+    (True, True, False)
+    """
+    return key.partition("/")[2] in ("", "all")
+
+
+def _decided(scored: Scored) -> FloatArray:
+    """Give the decisions of all splits one after the other, as numbers."""
+    return np.concatenate(scored.decisions, axis=1).astype(np.float64)
 
 
 def _mean_of(rows: Sequence[FloatArray]) -> FloatArray:

@@ -196,13 +196,18 @@ class Protocol:
 
     def _transfer(self, index: pd.DataFrame, labels: NDArray[Any], known: NDArray[np.bool_]) -> Split:
         corpus, patients = index["corpus"].astype(str).to_numpy(), index["patient_id"].astype(str).to_numpy()
-        test = np.flatnonzero(known & np.isin(corpus, self.test_corpora or []))
-        both = np.flatnonzero(known & np.isin(corpus, self.train_corpora or []) & ~np.isin(patients, patients[test]))
-        for name, rows in (("train_corpora", both), ("test_corpora", test)):
+        train, test = (
+            np.flatnonzero(known & np.isin(corpus, c or [])) for c in (self.train_corpora, self.test_corpora)
+        )
+        for name, rows in (("train_corpora", train), ("test_corpora", test)):
             if not len(rows):
                 there = ", ".join(sorted(set(corpus)))
                 problem = f"no labelled record in {getattr(self, name)}"
                 raise LabelError(f"protocol.{name}", problem, f"the archive holds {there}")
+        both = train[~np.isin(patients[train], patients[test])]
+        if not len(both):
+            problem = f"all patients of {self.train_corpora} are in {self.test_corpora} too"
+            raise LabelError("protocol.train_corpora", problem, "name other corpora, or split by folds")
         part = grouped_folds(labels[both], patients[both], shares=(0.85, 0.15), seed=self.seed)
         how = {"by": "corpora", "train": self.train_corpora, "test": self.test_corpora, "seed": self.seed}
         return Split(both[part == 0], both[part == 1], test, how)

@@ -8,6 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from ssl_ecg.evaluate.references import METRICS
+from ssl_ecg.evaluate.words import (
+    interval_in_words,
+    over,
+    pair_in_words,
+    published,
+    way_in_words,
+    whole_differences,
+)
 from ssl_ecg.files import plain, write_json, write_whole
 
 _BEST = ("ensemble", "finetuned", "finetuned/all", "linear/all", "hybrid/all", "knn/all")
@@ -61,10 +69,9 @@ class Report:
         if content["robustness"]:
             lines += ["", "linear probe of clean records on changed ones: macro AUROC and what is lost"]
         for change, models in content["robustness"].items():
-            lines += [
-                f"  {change}, {name}: {_interval(found['auroc'])}  {_interval(found['difference'], sign='+')}"
-                for name, found in models.items()
-            ]
+            for name, found in models.items():
+                loss = interval_in_words(found["difference"], sign="+")
+                lines.append(f"  {change}, {name}: {interval_in_words(found['auroc'])}  {loss}")
         return [*lines, *self._screening(), *self._references()]
 
     def _screening(self) -> list[str]:
@@ -75,9 +82,9 @@ class Report:
         lines = ["", f"detectors fitted on usual records ({found['usual']} and nothing else): AUROC of unusual ones"]
         for detector, models in found["detectors"].items():
             for model, figures in models.items():
-                behind = _interval(figures["difference"], sign="+") if "difference" in figures else ""
+                behind = interval_in_words(figures["difference"], sign="+") if "difference" in figures else ""
                 less = f"  encoder - {model}: {behind}" if behind else ""
-                lines.append(f"  {detector:>11}, {model}: {_interval(figures['auroc'])}{less}")
+                lines.append(f"  {detector:>11}, {model}: {interval_in_words(figures['auroc'])}{less}")
         return lines
 
     def _table(self) -> list[str]:
@@ -90,10 +97,10 @@ class Report:
             for model, kinds in results.items():
                 if key in kinds:
                     found = kinds[key]["macro"]["auroc"]
-                    lines.append(f"  {model:>{width}}  {_interval(found)}{over(found, n_classes)}")
+                    lines.append(f"  {model:>{width}}  {interval_in_words(found)}{over(found, n_classes)}")
             for pair, kinds in differences.items():
                 if key in kinds:
-                    lines.append(f"  {pair_in_words(pair, kinds[key])}: {_interval(kinds[key], sign='+')}")
+                    lines.append(f"  {pair_in_words(pair, kinds[key])}: {interval_in_words(kinds[key], sign='+')}")
         return lines
 
     def _figures(self) -> list[str]:
@@ -104,11 +111,19 @@ class Report:
             return []
         n_classes, others = len(self.content["classes"]), [name for name in METRICS if name in macro]
         lines = [
-            f"  {METRICS[name]:>31}  {_interval(macro[name])}{over(macro[name], n_classes)}"
+            f"  {METRICS[name]:>31}  {interval_in_words(macro[name])}{over(macro[name], n_classes)}"
             for name in others
             if name != "auroc"
         ]
-        return ["", f"{main}, {way_in_words(key)}: means over classes, or over records", *lines]
+        lines = ["", f"{main}, {way_in_words(key)}: means over classes, or over records", *lines]
+        for what, metrics in whole_differences(self.content):
+            lines += ["", f"{what}, all labels: paired differences"]
+            lines += [
+                f"  {METRICS[name]:>31}  {interval_in_words(metrics[name], sign='+')}"
+                for name in METRICS
+                if name in metrics
+            ]
+        return lines
 
     def _references(self) -> list[str]:
         """Give published figures metric by metric, and what was found here."""
@@ -149,45 +164,6 @@ def found_here(content: Mapping[str, Any], metric: str) -> str:
     return ", ".join(f"{model} {value:.3f}" for model, value in values.items() if value is not None)
 
 
-def way_in_words(key: str) -> str:
-    """Give the name of a way of judging and the number of labels.
-
-    Examples
-    --------
-    >>> way_in_words("linear/all"), way_in_words("knn/50"), way_in_words("linear/0.5%"), way_in_words("ensemble")
-    ('linear, all labels', 'knn, 50 labels', 'linear, 0.5% of the labels', 'ensemble')
-    """
-    kind, _, size = key.partition("/")
-    if not size:
-        return kind
-    return f"{kind}, {size} of the labels" if "%" in size else f"{kind}, {size} labels"
-
-
-def pair_in_words(pair: str, found: Mapping[str, Any]) -> str:
-    """Name a difference, and the way of the first model where it is not that of the second.
-
-    Examples
-    --------
-    >>> pair_in_words("encoder - scratch", {"value": 0.1, "way": "linear/50"}), pair_in_words("a - b", {"value": 0.1})
-    ('encoder (linear) - scratch', 'a - b')
-    """
-    first, _, second = pair.partition(" - ")
-    way = str(found.get("way", "")).partition("/")[0]
-    return f"{first} ({way}) - {second}" if way else pair
-
-
-def over(found: Mapping[str, Any], n_classes: int) -> str:
-    """Say over how many classes a mean is, where these are not all.
-
-    Examples
-    --------
-    >>> over({"value": 0.6, "n_classes": 22}, 26), over({"value": 0.6, "n_classes": 26}, 26)
-    (' over 22 of 26 classes', '')
-    """
-    judged = found.get("n_classes", n_classes)
-    return "" if judged == n_classes else f" over {judged} of {n_classes} classes"
-
-
 def said_of_splits(content: Mapping[str, Any]) -> list[str]:
     """Say of each split how many records it has, how it was made, and what the models have seen of it."""
     lines = []
@@ -200,15 +176,32 @@ def said_of_splits(content: Mapping[str, Any]) -> list[str]:
     lines += [f"left out: {way_in_words(f'labels/{size}')[8:]} ({why})" for size, why in left_out(content).items()]
     for model, about in content.get("models", {}).items():
         if about.get("labels_of"):
-            lines.append(learnt_in_words(model, about["labels_of"]))
+            lines.append(learnt_in_words(model, about["labels_of"], about.get("finetuned_on", {})))
         lines += [f"{model} comes from {one}, which is no longer there: what that saw is not known"
                   for one in about.get("lost", [])]  # fmt: skip
     return lines
 
 
-def learnt_in_words(model: str, tasks: Sequence[str]) -> str:
-    """Say that a model has learnt from labels before it was measured."""
-    return f"{model} has learnt from labels of {', '.join(tasks)} before: with few labels it knows more than those"
+def learnt_in_words(model: str, tasks: Sequence[str], corpora: Mapping[str, Mapping[str, Any]] | None = None) -> str:
+    """Say that a model has learnt from labels before it was measured, and on what it was fine-tuned.
+
+    Examples
+    --------
+    >>> said = learnt_in_words("encoder", ["form"], {"ptbxl": {"records": 1167, "folds": [4, 5, 6, 8]}})
+    >>> said.partition(":")[0]
+    'encoder has learnt from labels of form before, fine-tuned on ptbxl (1,167 records of folds 4-6, 8)'
+    """
+    said = [f"{name} ({about['records']:,} records{_folds(about['folds'])})" for name, about in (corpora or {}).items()]
+    on = f", fine-tuned on {' and '.join(said)}" if said else ""
+    return f"{model} has learnt from labels of {', '.join(tasks)} before{on}: with few labels it knows more than those"
+
+
+def _folds(folds: Sequence[int]) -> str:
+    """Write folds as ranges."""
+    first = [fold for fold in folds if fold - 1 not in folds]
+    last = [fold for fold in folds if fold + 1 not in folds]
+    parts = [f"{a}-{b}" if b > a else f"{a}" for a, b in zip(first, last, strict=True)]
+    return f" of fold{'s' if len(folds) > 1 else ''} {', '.join(parts)}" if parts else ""
 
 
 def left_out(content: Mapping[str, Any]) -> dict[str, str]:
@@ -246,39 +239,9 @@ def seen_in_words(split: Mapping[str, Any]) -> list[str]:
             n = split["records"]["test"]
             which = f"{found['labels']} OF ITS {n} TEST RECORDS"
             said.append(f"THE LABELS OF {which} WERE OR MAY HAVE BEEN LEARNT BEFORE BY {model}")
-        elif found["signals"]:
+            continue
+        if found.get("finetuned"):
+            said.append(f"{model} was fine-tuned on other records of {', '.join(found['finetuned'])}")
+        if found["signals"]:
             said.append(f"pretraining{of} has seen its test records, without labels")
     return said
-
-
-def _interval(found: Mapping[str, Any], *, sign: str = "") -> str:
-    """Write a figure with its interval, and its p-value if it is a difference."""
-    value, low, high = (
-        "-" if found.get(name) is None else f"{found[name]:{sign}.3f}" for name in ("value", "low", "high")
-    )
-    interval = f"{value} [{low}, {high}]" if "low" in found else value
-    return interval if found.get("p_value") is None else f"{interval}, {p_in_words(found['p_value'])}"
-
-
-def published(value: float) -> str:
-    """Write a published figure with all its digits, three at least.
-
-    Examples
-    --------
-    >>> published(0.74), published(0.7785)
-    ('0.740', '0.7785')
-    """
-    return f"{value:.3f}" if round(value, 3) == value else f"{value:g}"
-
-
-def p_in_words(p: float | None) -> str:
-    """Write a p-value.
-
-    Examples
-    --------
-    >>> p_in_words(0.0123), p_in_words(0.0002), p_in_words(None)
-    ('p = 0.012', 'p < 0.001', '')
-    """
-    if p is None:
-        return ""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"

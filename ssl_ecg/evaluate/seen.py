@@ -95,6 +95,16 @@ class Past:
                 learnt |= _finetuned(card["finetuned_on"], run, test, split, fingerprint)
         return learnt
 
+    def finetuned(self) -> dict[str, dict[str, Any]]:
+        """Give the corpora that it was fine-tuned on, with ``records`` and ``folds``, as far as cards say it."""
+        found: dict[str, dict[str, Any]] = {}
+        for card, _ in self.cards:
+            for name, about in ((card.get("finetuned_on") or {}).get("corpora") or {}).items():
+                one = found.setdefault(name, {"records": 0, "folds": []})
+                one["records"] = max(one["records"], about.get("records", 0))  # the same ones perhaps
+                one["folds"] = sorted({*one["folds"], *about.get("folds", [])})
+        return found
+
     def tasks(self) -> list[str]:
         """Give the tasks whose labels have been learnt."""
         told = [card.get(name) or {} for card, _ in self.cards for name in ("labels", "finetuned_on")]
@@ -137,19 +147,26 @@ def seen_folds(card: Mapping[str, Any] | None) -> dict[str, list[int]]:
     >>> seen_folds({"pretrained_on": {"corpora": {"ptbxl": {"folds": [1, 2]}, "mitdb": {"folds": []}}}})
     {'ptbxl': [1, 2], 'mitdb': []}
     """
-    known = ((card or {}).get("pretrained_on") or {}).get("corpora") or {}
-    return {name: list(about.get("folds", [])) for name, about in known.items()}
+    return _folds_of(((card or {}).get("pretrained_on") or {}).get("corpora"))
+
+
+def _folds_of(corpora: Mapping[str, Mapping[str, Any]] | None) -> dict[str, list[int]]:
+    return {name: list(about.get("folds", [])) for name, about in (corpora or {}).items()}
 
 
 def _pretrained(card: Mapping[str, Any], index: pd.DataFrame) -> Mask:
+    return _within(seen_folds(card), index)
+
+
+def _within(seen: Mapping[str, list[int]], index: pd.DataFrame) -> Mask:
     """Tell which records are of corpora and folds that a card names; records without a fold are always trained on."""
     corpus = index["corpus"].astype(str).to_numpy()
     fold = index["fold"].astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
-    seen = np.zeros(len(index), bool)
-    for name, folds in seen_folds(card).items():
+    found = np.zeros(len(index), bool)
+    for name, folds in seen.items():
         within = np.isin(fold, folds) | np.isnan(fold) if folds else np.ones(len(index), bool)
-        seen |= (corpus == name) & within
-    return seen
+        found |= (corpus == name) & within
+    return found
 
 
 def _finetuned(
@@ -157,8 +174,9 @@ def _finetuned(
 ) -> Mask:
     """Tell which test records were not kept for testing when an encoder was fine-tuned.
 
-    What was kept stands in the run's predictions; without them only the very same split is known to be clean. Records
-    of corpora of which nothing was validated or tested are taken for foreign.
+    The card says of which corpora and folds the training and validation records are, and the run's predictions what
+    was kept for testing. Cards of older versions do not: then records of corpora of which nothing was validated or
+    tested are taken for foreign, and without predictions only the very same split is known to be clean.
     """
     rows = facts.get("rows", {})
     ours = {name: _digest(chosen) for name, chosen in split.sets().items()}
@@ -166,13 +184,20 @@ def _finetuned(
     if same and (rows.get("test") == ours["test"] or all(rows.get(name) == ours[name] for name in ("train", "val"))):
         return np.zeros(len(test), bool)
     told = None if run is None else _predictions(run)
-    if told is None:
+    corpora = facts.get("corpora")
+    if corpora is not None:  # folds that were drawn mean something in the archive that they were drawn for only
+        meant = {name: same or not about.get("drawn_folds") for name, about in corpora.items()}
+        used = _within({name: folds if meant[name] else [] for name, folds in _folds_of(corpora).items()}, test)
+    elif told is not None:
+        used = np.isin(test["corpus"].astype(str).to_numpy(), told["corpus"].astype(str).unique())
+    else:
         return np.ones(len(test), bool)
+    if told is None:
+        return used
     kept = told.loc[told["set"] == "test"]
     tested = set(zip(kept["corpus"].astype(str), kept["record_id"].astype(str), strict=True))
     names = zip(test["corpus"].astype(str), test["record_id"].astype(str), strict=True)
-    known = set(told["corpus"].astype(str))
-    return np.array([name[0] in known and name not in tested for name in names], bool)
+    return np.asarray(used & np.array([name not in tested for name in names], bool))
 
 
 def _predictions(run: Path) -> pd.DataFrame | None:

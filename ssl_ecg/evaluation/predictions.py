@@ -108,7 +108,7 @@ def _differences(judge: Judge, scored: Mapping[str, Mapping[str, Scored]]) -> di
         return {}
     theirs = scored[_OTHER]
     best = next(iter(theirs.values()))
-    found = {key: judge.difference(own, theirs.get(key, best)) for key, own in scored[_MAIN].items()}
+    found = {key: judge.differences(key, own, theirs.get(key, best)) for key, own in scored[_MAIN].items()}
     return {f"{_MAIN} - {_OTHER}": found}
 
 

@@ -220,18 +220,22 @@ class _Evaluation:
                 way = key if key in own else f"{first}/{key.partition('/')[2]}"
                 if way in own:
                     n = min(len(own[way].proba[0]), len(theirs.proba[0]))
-                    gain = self.judge.difference(own[way].draws(n), theirs.draws(n))
+                    gain = self.judge.differences(key, own[way].draws(n), theirs.draws(n))
                     told = {} if way == key else {"way": way}
                     found.setdefault(f"encoder - {other}", {})[key] = {**gain, **told}
         return found
 
     def _describe(self, name: str, split: Split) -> dict[str, Any]:
         index = self.archive.index.iloc[split.test]
+        there = set(_corpora(index))
         seen = {
-            model: {"signals": _corpora(index[past.signals(index)]), "labels": self.learnt[model][name][0]}
+            model: {
+                "signals": _corpora(index[past.signals(index)]),
+                "labels": self.learnt[model][name][0],
+                "finetuned": sorted(there & set(past.finetuned())),
+            }
             for model, past in self.pasts.items()
         }
-        there = set(_corpora(index))
         drawn = [f"{corpus} ({n})" for corpus, n in drawn_folds(self.archive).items() if corpus in there]
         return {
             "how": split.how if split.how.get("by") != "folds" else {**split.how, "prepared": drawn},
@@ -263,5 +267,7 @@ def _about(model: Any, past: Past | None) -> dict[str, Any]:
     if not hasattr(model, "parameters"):
         return {"function": getattr(model, "__name__", type(model).__name__)}
     about = {"parameters": sum(p.numel() for p in model.parameters()), "dim": int(model.dim)}
-    history = {"labels_of": past.tasks(), "lost": list(past.unknown)} if past is not None else {}
+    history: dict[str, Any] = {}
+    if past is not None:
+        history = {"labels_of": past.tasks(), "finetuned_on": past.finetuned(), "lost": list(past.unknown)}
     return {**about, "weights": weights_fingerprint(model), **{name: what for name, what in history.items() if what}}

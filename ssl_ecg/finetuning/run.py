@@ -16,6 +16,7 @@ from ssl_ecg.data.archive import Archive
 from ssl_ecg.errors import RecipeError
 from ssl_ecg.evaluate.splits import Folds
 from ssl_ecg.features.statistics import pywavelets
+from ssl_ecg.finetuning.data_used import data_used
 from ssl_ecg.finetuning.forest import add_forest
 from ssl_ecg.finetuning.results import Trained, write_results
 from ssl_ecg.finetuning.targets import Learnt
@@ -123,6 +124,7 @@ def finetune(
     known = targets.known & np.isfinite(truth).any(axis=1)
     division, strata = KFold.of(folds, fold, fold_seed), targets.strata
     chosen = choose_rows(archive.index, strata, known, (train_folds, val_folds, test_folds), rows, division)
+    n_labelled = len(chosen["train"])
     chosen["train"] = few_labels(chosen["train"], strata, labels, draw)
     learnt = Learnt.of(targets, truth, chosen["train"])
     bound = learnt.suited(bound)
@@ -148,6 +150,7 @@ def finetune(
         trained = add_forest(trained, start, bound["forest"], out, progress=progress)
     pretraining = {"checkpoint": None if checkpoint is None else str(checkpoint), "encoder": facts["encoder"]}
     origin = {**pretraining, "pretrained_on": card}
+    facts |= data_used(archive, chosen, n_labelled, targets.fingerprint)
     write_results(out, trained, bound, outcome, facts, origin, test_leads=reduced)
     return out
 

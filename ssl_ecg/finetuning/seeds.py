@@ -69,6 +69,8 @@ def finetune_seeds(
     archive, out = archive if isinstance(archive, Archive) else Archive(archive), Path(out)
     if (out / "encoder").exists() or (out / "last.ckpt").exists():
         raise CheckpointError(str(out), "holds a run of one seed", "choose another --out")
+    if any(out.glob("fold-*")):
+        raise CheckpointError(str(out), "holds runs of several folds", "choose another --out")
     runs = []
     for seed in seeds:
         run = finetune(recipe, archive, out / f"seed-{seed}", overrides=[*overrides, f"train.seed={seed}"], **options)

@@ -94,6 +94,13 @@ def test_a_mean_says_over_how_many_classes_it_is() -> None:
             {"signals": ["a"], "labels": 3},
             ["THE LABELS OF 3 OF ITS 9 TEST RECORDS WERE OR MAY HAVE BEEN LEARNT BEFORE BY encoder"],
         ),
+        (
+            {"signals": ["a"], "labels": 0, "finetuned": ["a", "b"]},
+            [
+                "encoder was fine-tuned on other records of a, b",
+                "pretraining has seen its test records, without labels",
+            ],
+        ),
     ],
 )
 def test_labels_are_never_called_unseen(seen: dict, said: list[str]) -> None:

@@ -81,6 +81,21 @@ def test_without_predictions_only_the_same_split_is_clean() -> None:
         assert labels(past, split, "another") == "xy"
 
 
+def test_corpora_and_folds_of_a_card_say_what_was_used(tmp_path: Path) -> None:
+    corpora = {"a": {"records": 2, "folds": [1]}, "b": {"records": 1, "folds": [1], "drawn_folds": 5}}
+    facts = {"archive": "f", "corpora": corpora, "rows": {}}
+    alone = Past.of({"finetuned_on": {"task": "mine", **facts}})
+    assert labels(alone, archive="f") == "uwxy"  # fold 1 of both, and what has no fold; not fold 2 of a, nothing of c
+    other = corpora | {"b": {"records": 1, "folds": [2], "drawn_folds": 5}}
+    drawn = Past.of({"finetuned_on": {"task": "mine", "archive": "f", "corpora": other}})
+    assert labels(drawn, archive="f") == "uwx"
+    assert labels(drawn, archive="another") == "uwxy"  # its fold 2 of b is another one there
+    past = Past.of(*run_of(tmp_path / "run", {"u": "test", "w": "val", "y": "test"}, **facts))
+    assert labels(past, archive="f") == "wx"
+    assert past.finetuned() == {"a": {"records": 2, "folds": [1]}, "b": {"records": 1, "folds": [1]}}
+    assert past.before_finetuning().finetuned() == Past.of(SEEN).finetuned() == {}
+
+
 def test_what_a_finetuned_encoder_began_with_is_read(tmp_path: Path) -> None:
     (tmp_path / "first").mkdir()
     first = {"format": 1, **SEEN, "labels": {"task": "superclass"}}
