@@ -19,7 +19,7 @@ from ssl_ecg.cli import run as run_cli
 from ssl_ecg.data.corpora.base import Corpus, Entry
 from ssl_ecg.data.record import Record
 from ssl_ecg.embedding import weights_fingerprint
-from ssl_ecg.errors import CheckpointError, LabelError, RecipeError
+from ssl_ecg.errors import ArchiveError, CheckpointError, LabelError, RecipeError
 from ssl_ecg.evaluate.folds import drawn_folds
 from ssl_ecg.evaluate.protocol import Protocol
 from ssl_ecg.evaluate.references import completeness, find_references
@@ -354,6 +354,8 @@ def test_what_cannot_be_is_named(archive: Archive, checkpoint: Path) -> None:
     fails(RecipeError, "one|embeddings", lambda strips: strips)
     fails(CheckpointError, "nowhere", "nowhere")
     fails(LabelError, "no such task", task="superclas")
+    with pytest.raises(ArchiveError, match="cannot be written"):
+        evaluate(PROTOCOL, "nowhere", archive, "/proc/report")  # before the encoder is looked for
     with pytest.raises(RecipeError, match="stands beside a protocol"):
         load_recipe({"protocol": {}, "train": {}})
 

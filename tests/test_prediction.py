@@ -18,6 +18,7 @@ from safetensors.numpy import load_file
 from ssl_ecg import Archive, prepare
 from ssl_ecg.data.corpora.base import Corpus, Entry
 from ssl_ecg.data.record import Record
+from ssl_ecg.data.simulate import simulate
 from ssl_ecg.ensemble import find_members
 from ssl_ecg.errors import ArchiveError, CheckpointError, CorpusError, RecipeError, SignalError
 from ssl_ecg.evaluate.metrics import auroc, best_f1_thresholds
@@ -25,7 +26,7 @@ from ssl_ecg.finetuning.run import finetune
 from ssl_ecg.finetuning.seeds import finetune_seeds
 from ssl_ecg.leads import STANDARD_LEADS
 from ssl_ecg.prediction import predict
-from ssl_ecg.train.checkpoint import load_encoder
+from ssl_ecg.train.checkpoint import load_encoder, released_checkpoints
 from ssl_ecg.train.classifier import load_classifier
 from ssl_ecg.train.evaluation import predict_proba
 from ssl_ecg.train.reference import load_reference, make_reference
@@ -432,3 +433,24 @@ def test_labels_and_windows_open_as_before(archive: Archive) -> None:
     whole, some = data.windows([3])[0]["signal"], data.windows([3], ["V6"])[0]["signal"]
     assert torch.equal(whole[11], some[11])
     assert not some[:11].any()
+
+
+def test_a_released_classifier_answers_by_its_name(tmp_path: Path) -> None:
+    released = [name for name, folder in released_checkpoints().items() if (folder / "head").is_dir()]
+    assert released
+    records = simulate(6, fs=250, seed=3)
+    folder = tmp_path / "records"
+    folder.mkdir()
+    for record in records:
+        np.savez(folder / f"{record.record_id}.npz", signal=record.signal, fs=record.fs, leads=list(record.leads))
+    for name in released:
+        table = predict(folder, name, progress=False)
+        card = card_of(released_checkpoints()[name])
+        found = table[[f"proba_{label}" for label in card["classes"]]].to_numpy(float)
+        assert found.shape == (6, len(card["classes"]))
+        assert ((found > 0) & (found < 1)).all()
+        assert card["finetuned_on"]["corpora"]["ptbxl"]["folds"] == [1, 2, 3, 4, 5, 6, 7, 8, 9]
+        again = load_encoder(name)
+        assert again.card["name"] == name
+    with pytest.raises(CheckpointError, match=f"released name.*{released[0]}"):
+        predict(folder, "conv1d-small", progress=False)

@@ -23,6 +23,7 @@ from ssl_ecg.evaluate.splits import Split
 from ssl_ecg.evaluate.vectors import Function, vectors_of
 from ssl_ecg.evaluation.predictions import judge_predictions
 from ssl_ecg.evaluation.ways import EXPERT, Ways
+from ssl_ecg.files import check_writable
 from ssl_ecg.pretraining import random_encoder, versions
 from ssl_ecg.probe import task_labels
 from ssl_ecg.recipes import load_recipe
@@ -81,6 +82,8 @@ def evaluate(
     if "protocol" not in bound:
         raise RecipeError(str(protocol)[:80], "is no protocol", "see 'ssl-ecg recipes list' for evaluate/...")
     plan, started = Protocol(**bound["protocol"]), time.perf_counter()
+    if out is not None:
+        check_writable(Path(out) / "report.json")
     archive = Archive(archive) if isinstance(archive, str | Path) else archive
     if plan.judges == "predictions":
         content = judge_predictions(plan, encoder, archive, baseline, n_resamples)

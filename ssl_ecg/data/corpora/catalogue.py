@@ -104,7 +104,10 @@ def _detect(root: Path) -> tuple[str, Path]:
         raise CorpusError(str(root), "holds several folders of records", remedy)
     if corpus_class("folder").detect(root):
         return "folder", root
-    remedy = "give a folder with WFDB (.hea), .edf or .npy records, or fetch a corpus with `ssl-ecg download`"
+    remedy = (
+        "give a folder with WFDB (.hea), .edf or .npy records, or folder:PATH and fs for .csv, or fetch a corpus with "
+        "`ssl-ecg download`"
+    )
     raise CorpusError(str(root), "no readable recordings", remedy)
 
 

@@ -15,10 +15,11 @@ from ssl_ecg.errors import CorpusError
 from ssl_ecg.leads import parse_leads
 
 SUFFIXES = (".hea", ".edf", ".npy", ".npz")
+ARRAYS = (".npy", ".npz", ".csv")
 
 
 class Folder(Corpus):
-    """The WFDB records, EDF files and arrays in a folder and below it.
+    """The WFDB records, EDF files and arrays in a folder and below it; with a sampling rate also the CSV files.
 
     A record is named by its path relative to the folder, without suffix unless two differ only in that.
     Patients are unknown: each record is a patient of its own. Segments of a WFDB record, and an EDF file
@@ -28,7 +29,7 @@ class Folder(Corpus):
     ----------
     root : path
     fs : float, optional
-        Sampling rate of the arrays [Hz].
+        Sampling rate of the arrays [Hz]. CSV files are recordings if it is given, and tables of something if not.
     leads : sequence of str, optional
         Names of the leads of the arrays, such as "I,II,V1".
     axes : {"lead,time", "time,lead"}, optional
@@ -62,6 +63,7 @@ class Folder(Corpus):
         self.leads = None if leads is None else parse_leads(leads)
         self.axes = axes
         self.namespace = namespace or self.name
+        self.suffixes = SUFFIXES if fs is None else (*SUFFIXES, ".csv")
 
     @classmethod
     def detect(cls, root: Path) -> bool:
@@ -77,18 +79,18 @@ class Folder(Corpus):
             If there are none.
         """
         empty = True
-        for _folder, locations in groupby(walk(self.root, SUFFIXES), os.path.dirname):
+        for _folder, locations in groupby(walk(self.root, self.suffixes), os.path.dirname):
             for entry in self._in_folder(list(locations)):
                 empty = False
                 yield self._folded(entry)
         if empty:
-            remedy = f"give a folder with {', '.join(SUFFIXES)} files"
+            remedy = f"give a folder with {', '.join(SUFFIXES)} files, or .csv files and their fs"
             raise CorpusError(str(self.root), "no readable recordings", remedy)
 
     def read(self, entry: Entry) -> Record:
         """Read one recording."""
         path = self._path(entry)
-        if path.suffix.lower() in (".npy", ".npz"):
+        if path.suffix.lower() in ARRAYS:
             record = read_record(path, fs=self.fs, leads=self.leads, axes=self.axes, scale=self.scale)
         else:
             record = read_record(path)
@@ -106,6 +108,6 @@ class Folder(Corpus):
                 parts |= {os.path.dirname(location) + "/" * ("/" in location) + name for name in segments}
                 entries.append(entry)
             elif suffix.lower() != ".edf" or f"{stem}.hea" not in names:
-                alone = not any(stem + other in names for other in SUFFIXES if other != suffix)
+                alone = not any(stem + other in names for other in self.suffixes if other != suffix)
                 entries.append(Entry(stem if alone else location, location))
         return [entry for entry in entries if entry.record_id not in parts]

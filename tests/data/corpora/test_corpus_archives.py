@@ -150,6 +150,17 @@ def test_folder_names_records_by_path_and_sorts_them(tmp_path: Path, record_writ
         Folder(tmp_path).read(entries[2])
 
 
+def test_csv_files_are_recordings_where_a_rate_is_given(tmp_path: Path) -> None:
+    samples = np.arange(1000).reshape(500, 2) / 1000
+    np.savetxt(tmp_path / "k.csv", samples, delimiter=",", header="I,II", comments="")
+    np.save(tmp_path / "m.npy", np.ones((2, 500), np.float32))
+    assert [entry.record_id for entry in Folder(tmp_path).entries()] == ["m"]
+    corpus = Folder(tmp_path, fs=250, leads="I,II")
+    entries = list(corpus.entries())
+    assert [entry.record_id for entry in entries] == ["k", "m"]
+    np.testing.assert_allclose(corpus.read(entries[0]).signal, samples.T, atol=1e-6)
+
+
 def test_segments_are_no_records_of_their_own(tmp_path: Path, record_writer: Callable[..., np.ndarray]) -> None:
     for name in ("s0001", "s0002"):
         record_writer(tmp_path / "p1" / name, n=300)
