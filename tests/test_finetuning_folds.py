@@ -18,7 +18,9 @@ from ssl_ecg.data.record import Record
 from ssl_ecg.embeddings import Embeddings
 from ssl_ecg.ensemble import find_members
 from ssl_ecg.errors import CheckpointError, LabelError
+from ssl_ecg.evaluate.metrics import UndefinedClassWarning
 from ssl_ecg.evaluate.sampling import nested_subsets
+from ssl_ecg.evaluation.run import evaluate
 from ssl_ecg.leads import STANDARD_LEADS
 from ssl_ecg.probe import run_probe
 from ssl_ecg.train.supervised_rows import KFold
@@ -147,6 +149,20 @@ def test_the_folder_goes_on_and_is_a_classifier(runs: Path, archive: Archive) ->
     each = [predict(archive, runs / f"fold-{k}", progress=False).filter(like="proba_") for k in (1, 2, 3)]
     together = predict(archive, runs, progress=False).filter(like="proba_")
     np.testing.assert_allclose(together, np.mean(each, axis=0), atol=1e-9)
+    judged = evaluate("predictions", runs, progress=False, n_resamples=5).content
+    assert list(judged["splits"]) == ["fold-1", "fold-2", "fold-3"]
+
+
+def test_classes_that_cannot_be_learnt_are_named(archive: Archive, tmp_path: Path) -> None:
+    with pytest.warns(UndefinedClassWarning) as told:
+        finetune(RECIPE, archive, tmp_path / "a", folds=3, fold=1, progress=False)
+    labels, known = archive.labels("superclass")
+    train = KFold(3, 1, 0).rows(archive.index, labels, known)["train"]
+    never = [name for name, positive in zip(CLASSES, labels[train].any(axis=0), strict=True) if not positive]
+    assert never
+    said = [str(one.message) for one in told if "cannot be learnt" in str(one.message)]
+    missing = f"has no positive among the {len(train)} training records: it cannot be learnt"
+    assert said == [f"{name} {missing}" for name in never]
 
 
 def test_numbers_have_the_interval_of_their_fold_and_seeds_are_averaged(archive: Archive, tmp_path: Path) -> None:

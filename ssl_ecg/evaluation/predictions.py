@@ -126,7 +126,7 @@ def _splits(told: Sequence[Told], archive: Archive | None) -> tuple[pd.DataFrame
     splits: dict[str, Split] = {}
     start, none = 0, np.zeros(0, np.int64)
     for one, table in zip(told, tables, strict=True):
-        name = _split_name(table)
+        name = _split_name(table, one.facts[0].get("division"))
         name = name if name not in splits else f"{name} of {one.runs[0].name}"
         folds = sorted({int(fold) for fold in table["fold"].dropna()}) if "fold" in table else []
         how = {"by": "run", "test": folds, "runs": [str(run) for run in one.runs]}
@@ -152,8 +152,10 @@ def _with_patients(table: pd.DataFrame, archive: Archive | None, run: Path) -> p
     return table.assign(patient_id=[whose[name] for name in names_of(table)])
 
 
-def _split_name(table: pd.DataFrame) -> str:
-    """Name a split by the folds of its test records; official is PTB-XL's tenth only."""
+def _split_name(table: pd.DataFrame, division: Mapping[str, int] | None) -> str:
+    """Name a split by the folds of its test records, or its number in a division; official is PTB-XL's tenth only."""
+    if division is not None:
+        return f"fold-{division['fold']}"
     folds = sorted({int(fold) for fold in table["fold"].dropna()})
     if not folds or table["fold"].isna().any():
         return "test"

@@ -140,6 +140,8 @@ def finetune(
     }  # fmt: skip
     first, told = find_place().rank == 0, {"facts": facts, "targets": targets.fingerprint}
     claim(out, bound, told, started_on="other records or weights", notes={"versions": versions()}, write=first)
+    if first:
+        learnt.warn(chosen["train"])
     _start(model, bound, data, chosen)
     start = copy.deepcopy(model).eval() if "forest" in bound else None
     outcome = _fit(model, bound, data, chosen["val"], out, progress, devices)

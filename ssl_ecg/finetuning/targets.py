@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_ecg.errors import LabelError, RecipeError
+from ssl_ecg.evaluate.metrics import UndefinedClassWarning
 from ssl_ecg.readings.base import Reading
 from ssl_ecg.readings.classes import ClassReading, ExclusiveReading, ThresholdRule
 from ssl_ecg.readings.values import ValueReading
@@ -62,6 +64,17 @@ class Learnt:
             return {"kind": "multiclass"} if self.targets.exclusive else {}
         scale = {"centre": self.centre.tolist(), "scale": self.scale.tolist()}
         return {"kind": "continuous", "unit": self.targets.unit, **scale}
+
+    def warn(self, train: NDArray[np.int64]) -> None:
+        """Name the classes of which the training records cannot teach anything."""
+        if self.targets.kind != "classes":
+            return
+        for name, column in zip(self.targets.classes, self.scaled[train].T, strict=True):
+            known = column[np.isfinite(column)]
+            if not (known > 0).any() or not (known < 1).any():
+                what = "positive" if not (known > 0).any() else "negative"
+                text = f"{name} has no {what} among the {len(train)} training records: it cannot be learnt"
+                warnings.warn(text, UndefinedClassWarning, stacklevel=3)
 
     def suited(self, bound: Mapping[str, Any]) -> dict[str, Any]:
         """Give the recipe with cross-entropy over all classes in place of that of each, where a record has one class.
