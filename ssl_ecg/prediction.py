@@ -53,8 +53,8 @@ def predict(
     source : path, str, Archive or Corpus
         A prepared archive, a folder of recordings, ``"corpus:FOLDER"`` as `open_corpus` takes it, or one recording.
     classifier : path or sequence of paths
-        Run folders of `finetune`; several are an ensemble and must have the same classes in the same order. The
-        folder of `finetune_seeds` stands for all its runs.
+        Run folders of `finetune`, or names of released classifiers such as "superclass"; several are an ensemble and
+        must have the same classes in the same order. The folder of `finetune_seeds` stands for all its runs.
     out : path, optional
         Where the table is written, .csv or .parquet.
     leads : str or sequence of str, optional

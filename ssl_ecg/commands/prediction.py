@@ -15,7 +15,7 @@ def add_predict(commands: Any) -> None:
     parser.add_argument("source", help="archive, folder of recordings, corpus:FOLDER, or one recording")
     parser.add_argument(
         "--checkpoint", action="append", required=True, metavar="RUN",
-        help="run folder of 'ssl-ecg finetune'; several are averaged",
+        help="run folder of 'ssl-ecg finetune', or released name; several are averaged",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=".csv or .parquet")
     parser.add_argument("--leads", metavar="I,II", help="give the classifier these leads only")
