@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,10 +141,8 @@ def find_members(classifier: str | Path | Sequence[str | Path]) -> list[Path]:
     from ssl_ecg.train.checkpoint import released_checkpoints
 
     named, released = [classifier] if isinstance(classifier, str | Path) else list(classifier), released_checkpoints()
-    runs: list[Path] = []
-    for path in (Path(name) if Path(name).exists() else released.get(str(name), Path(name)) for name in named):
-        below = _runs_below(path)
-        runs += [path] if (path / "head").is_dir() or not below else find_members(below)
+    paths = [path if path.exists() else released.get(str(path), path) for path in map(Path, named)]
+    runs = [run for path in paths for run in _members(path)]
     if not runs:
         raise CheckpointError("classifier", "none is named", "give the run folder of a fine-tuning")
     for run in runs:
@@ -155,14 +154,15 @@ def find_members(classifier: str | Path | Sequence[str | Path]) -> list[Path]:
     return runs
 
 
-def _runs_below(folder: Path) -> list[Path]:
-    """Give the runs that a folder's figures are of; all there are before it has any."""
+def _members(folder: Path) -> list[Path]:
+    """Give a run, or those that the figures of a folder of several are of; all there are before it has any."""
     below = sorted((*folder.glob("seed-*"), *folder.glob("fold-*")), key=lambda p: (len(p.name), p.name))
-    try:
+    with suppress(OSError, ValueError, KeyError, TypeError):
         measured = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["runs"]
-        return [run for run in below if run.name in measured]
-    except (OSError, ValueError, KeyError, TypeError):
-        return below
+        below = [run for run in below if run.name in measured]
+    if (folder / "head").is_dir() or not below:
+        return [folder]
+    return [run for path in below for run in _members(path)]
 
 
 def common_form(runs: Sequence[Path]) -> Preprocessing:

@@ -76,11 +76,18 @@ def rotation(labelled: Archive, name: str) -> Rotation:
     return Rotation(name, train_folds, val_fold, test_folds, train, val, test, labels, patients)
 
 
-def probe_scores(z: np.ndarray, r: Rotation, draws: int) -> dict[str, np.ndarray]:
-    """Probabilities of the test records by probe and label size: "linear/100" -> (draw, record, class)."""
+def finetuned_run(work: Path, cell: str, rotation: str, seed: int, size: str = "all", draw: int = 0) -> Path:
+    """Give the folder of a run of a cell that is fine-tuned."""
+    return work / "finetuned" / f"{cell}-{rotation}-{seed}-{size}-{draw}"
+
+
+def probe_scores(z: np.ndarray, r: Rotation, draws: int, only: str | None = None) -> dict[str, np.ndarray]:
+    """Probabilities of the test records by probe and label size, or one: "linear/100" -> (draw, record, class)."""
     scores: dict[str, list[np.ndarray]] = {}
     for draw in range(draws):
         for size, rows in r.subsets(draw).items():
+            if only not in (None, size):
+                continue
             for kind, probe in (("linear", LinearProbe()), ("knn", KNNProbe())):
                 fitted = probe.fit(z[rows], r.labels[rows], z[r.val], r.labels[r.val])
                 scores.setdefault(f"{kind}/{size}", []).append(fitted.predict_proba(z[r.test]).astype(np.float32))

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
-from protocol import INNER, ROTATIONS, Rotation, archives, probe_scores, rotation
+from protocol import INNER, ROTATIONS, Rotation, archives, finetuned_run, probe_scores, rotation
 
 from ssl_ecg import Archive, embed, load_encoder, pretrain
 from ssl_ecg.features.expert import expert_embeddings
@@ -82,8 +82,9 @@ def probed(cell: dict[str, Any], r: Rotation, seed: int, labelled: Archive, ever
         "effective_rank": effective_rank(torch.from_numpy(z[r.train])),
         "std": normalised_std(torch.from_numpy(z[r.train])),
     }
-    scores = probe_scores(z, r, 1 if "labels" in cell else cell.get("draws", options.draws))
-    return {k: v for k, v in scores.items() if k.endswith(f"/{cell.get('labels', '')}") or "labels" not in cell}, facts
+    if "labels" in cell:  # those that the encoder has seen
+        return probe_scores(z, r, 1, cell["labels"]), facts
+    return probe_scores(z, r, cell.get("draws", options.draws)), facts
 
 
 def finetuned(
@@ -98,7 +99,7 @@ def finetuned(
     started = time.perf_counter()
     for size, draws in cell["sizes"].items():
         for draw in range(draws):
-            out = options.work / "finetuned" / f"{cell['name']}-{r.name}-{seed}-{size}-{draw}"
+            out = finetuned_run(options.work, cell["name"], r.name, seed, size, draw)
             rows = {"train": r.subsets(draw)[size], "val": r.val, "test": r.test}
             overrides = [*cell.get("set", ()), f"train.seed={seed}"]
             finetune(

@@ -22,7 +22,7 @@ from ssl_ecg.tasks import get_task
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "comparison"))
-from protocol import ROTATIONS, Rotation, rotation  # noqa: E402
+from protocol import ROTATIONS, Rotation, finetuned_run, rotation  # noqa: E402
 
 CLASSES = get_task("superclass").classes
 VIEWS = "[{name: gain, largest: 1.1}, {name: time_mask, share: 0.3, spans: 1, p: 0.5}]"
@@ -92,7 +92,7 @@ GROUPS = {"own": own, "taught": taught, "reduced": reduced}
 
 def twelve(r: Rotation, options: argparse.Namespace) -> Path:
     """Give the run of the comparison that was fine-tuned with twelve leads."""
-    return options.work / "finetuned" / f"finetuned_{options.method}-{r.name}-{options.seed}-all-0"
+    return finetuned_run(options.work, f"finetuned_{options.method}", r.name, options.seed)
 
 
 def rows_of(r: Rotation) -> dict[str, np.ndarray]:

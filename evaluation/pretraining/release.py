@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from ssl_ecg import Archive, embed, load_encoder
 from ssl_ecg.pretraining import random_encoder
@@ -22,6 +23,15 @@ ATTRIBUTION = [
     "PhysioNet/CinC Challenge 2011 set A: ODC-By 1.0",
     "PhysioNet/CinC Challenge 2021 (CPSC2018, CPSC-Extra, Chapman-Shaoxing, Ningbo): CC BY 4.0",
 ]
+
+OWN = ("format", "ssl_ecg", "architecture", "dim", "n_leads", "parameters", "preprocessing")
+"""What `save_encoder` writes into a card by itself."""
+
+
+def about(out: Path) -> dict[str, Any]:
+    """Say what every released card says."""
+    use = "research; not for clinical use"
+    return {"name": out.name, "licence": LICENCE, "attribution": ATTRIBUTION, "intended_use": use}
 
 
 def main() -> None:
@@ -51,12 +61,8 @@ def main() -> None:
     )
     macro = {kind: metrics[kind]["macro"]["auroc"] for kind in ("linear", "knn")}
     baseline = {kind: metrics["baseline"][kind]["macro"]["auroc"] for kind in ("linear", "knn")}
-    for key in ("format", "ssl_ecg", "architecture", "dim", "n_leads", "parameters", "preprocessing"):
-        card.pop(key, None)
-    card |= {
-        "name": options.out.name,
-        "licence": LICENCE,
-        "attribution": ATTRIBUTION,
+    card = {key: value for key, value in card.items() if key not in OWN}
+    card |= about(options.out) | {
         "not_seen": "PTB-XL folds 9 and 10; any recording outside the corpora listed",
         "metrics": {
             "what": "macro AUROC of five superclasses, part of PTB-XL; trained on folds 1-7, chosen on 8, judged on 9",
@@ -64,7 +70,6 @@ def main() -> None:
             "random": baseline,
             "difference": metrics["difference"],
         },
-        "intended_use": "research; not for clinical use",
     }
     architecture = card["recipe"]["encoder"]
     save_encoder(encoder, options.out, architecture=architecture, card=card, half=options.half)

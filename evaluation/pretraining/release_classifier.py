@@ -19,14 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from release import ATTRIBUTION, LICENCE
+from release import OWN, about
 
 from ssl_ecg import Archive, load_encoder, predict
 from ssl_ecg.train.checkpoint import save_encoder
 
 LEFT_BEHIND = ("last.ckpt", "features-*.npy", "predictions.parquet", "metrics.json", "log.csv", "run.json")
-OWN = ("format", "ssl_ecg", "architecture", "dim", "n_leads", "parameters", "preprocessing")
-"""What `save_encoder` writes itself."""
 
 
 def main() -> None:
@@ -38,13 +36,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     shutil.copytree(options.run, options.out, ignore=shutil.ignore_patterns(*LEFT_BEHIND))
-    facts = {
-        "name": options.out.name,
-        "licence": LICENCE,
-        "attribution": ATTRIBUTION,
-        "metrics": measured(options.twin),
-        "intended_use": "research; not for clinical use",
-    }
+    facts = {**about(options.out), "metrics": measured(options.twin)}
     halve(options.out / "encoder", facts)
     if (options.out / "forest" / "encoder").is_dir():
         halve(options.out / "forest" / "encoder", {})

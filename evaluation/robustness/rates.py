@@ -23,7 +23,7 @@ from ssl_ecg.tasks import get_task
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "comparison"))
-from protocol import ROTATIONS, rotation  # noqa: E402
+from protocol import ROTATIONS, finetuned_run, rotation  # noqa: E402
 
 CLASSES = get_task("superclass").classes
 RATES = (250, 360, 500, 1000)
@@ -70,7 +70,7 @@ def main() -> None:
     rows, parts = [], []
     for name in ROTATIONS:
         r = rotation(archive, name)
-        run = options.work / "finetuned" / f"finetuned_{options.method}-{name}-{options.seed}-all-0"
+        run = finetuned_run(options.work, f"finetuned_{options.method}", name, options.seed)
         at_both = archive.index.iloc[r.test][archive.index["source"].iloc[r.test].str.startswith("records100")]
         records = recorded(options.data, set(at_both["record_id"]))
         here = np.array([row_of[record.record_id] for record in records])

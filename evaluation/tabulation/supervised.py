@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from .formats import difference, interval, score, share, sizes
@@ -41,6 +41,11 @@ WITHOUT_EFFECT = ("24 dB", "18 dB")
 """Noise that changes nothing, as the text below the table says."""
 
 
+def described(known: dict[str, str], keys: Collection[str]) -> list[Row]:
+    """Make one row for each key, those that nobody has described last and as they are."""
+    return [Row(k, known[k]) for k in known if k in keys] + [Row(k, k) for k in keys if k not in known]
+
+
 def few_lead_rows(*, together: bool) -> Callable[[Results], list[Row]]:
     """Make one row for each classifier of some leads, or for each set of leads that one classifier was trained for."""
     ending = ONE_FOR_ALL.format("")
@@ -50,20 +55,16 @@ def few_lead_rows(*, together: bool) -> Callable[[Results], list[Row]]:
         if together:
             sets = [key.removesuffix(ending) for key in entries if key.endswith(ending)]
             return [Row(key, LEAD_SETS.get(key, key)) for key in sets]
-        own = [key for key in entries if not key.endswith((ending, OF_TWELVE.format("")))]
-        return [Row(key, LEAD_SETS[key]) for key in LEAD_SETS if key in own] + [
-            Row(key, key) for key in own if key not in LEAD_SETS
-        ]
+        return described(LEAD_SETS, [key for key in entries if not key.endswith((ending, OF_TWELVE.format("")))])
 
     return rows
 
 
 def rows_of(known: dict[str, str], source: str, *path: str) -> Callable[[Results], list[Row]]:
-    """Make one row for each entry at a path, those that nobody has described last and by their keys."""
+    """Make one row for each entry at a path."""
 
     def rows(results: Results) -> list[Row]:
-        entries = results.find(source, *path) or {}
-        return [Row(k, known[k]) for k in known if k in entries] + [Row(k, k) for k in entries if k not in known]
+        return described(known, results.find(source, *path) or {})
 
     return rows
 

@@ -28,7 +28,7 @@ from ssl_ecg.train.reference import renew_reference
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "comparison"))
-from protocol import ROTATIONS, Rotation, rotation  # noqa: E402
+from protocol import ROTATIONS, Rotation, finetuned_run, rotation  # noqa: E402
 
 RAW = 500.0
 Change = Callable[[np.ndarray, np.random.Generator], tuple[np.ndarray, float]]
@@ -191,7 +191,7 @@ def main() -> None:
         found = []
         for name in ROTATIONS:
             r = rotation(archive, name)
-            source = options.work / "finetuned" / f"finetuned_{options.method}-{name}-{options.seed}-{size}-0"
+            source = finetuned_run(options.work, f"finetuned_{options.method}", name, options.seed, size)
             with TemporaryDirectory() as folder:
                 run = Path(folder) / "run"
                 for part in ("encoder", "head"):

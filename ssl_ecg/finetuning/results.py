@@ -212,16 +212,14 @@ def write_results(
 def _reference(trained: Trained, judged: Mapping[str, Judged]) -> Reference | None:
     """Embed training records, as many as are kept, and measure the traits of their signals."""
     from ssl_ecg.screen.base import subsample
-    from ssl_ecg.train.evaluation import predict_with_embeddings
-    from ssl_ecg.train.reference import MOST, make_reference
-    from ssl_ecg.train.signal_reference import look_at, look_reference
+    from ssl_ecg.train.reference import MOST, measure_reference
 
     train = trained.rows["train"]
-    rows = train[subsample(len(train), MOST, 0)]
-    windows, val = trained.data.windows(rows), trained.data.windows(judged[""].rows["val"])
-    _, embeddings = predict_with_embeddings(trained.model, windows)
-    signal = look_reference(trained.data.archive.leads, look_at(windows), look_at(val))
-    return make_reference(embeddings, {leads: one.embeddings for leads, one in judged.items()}, signal)
+    windows, val = (
+        trained.data.windows(rows) for rows in (train[subsample(len(train), MOST, 0)], judged[""].rows["val"])
+    )
+    held_out = {leads: one.embeddings for leads, one in judged.items()}
+    return measure_reference(trained.model, windows, val, held_out)
 
 
 def _save(

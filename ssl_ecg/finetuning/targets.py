@@ -71,8 +71,8 @@ class Learnt:
             return
         for name, column in zip(self.targets.classes, self.scaled[train].T, strict=True):
             known = column[np.isfinite(column)]
-            if not (known > 0).any() or not (known < 1).any():
-                what = "positive" if not (known > 0).any() else "negative"
+            sides = {"positive": known > 0, "negative": known < 1}
+            if (what := next((side for side, there in sides.items() if not there.any()), None)) is not None:
                 text = f"{name} has no {what} among the {len(train)} training records: it cannot be learnt"
                 warnings.warn(text, UndefinedClassWarning, stacklevel=3)
 

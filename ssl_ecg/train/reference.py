@@ -23,6 +23,8 @@ from ssl_ecg.train.signal_reference import SignalReference, look_at, look_refere
 
 if TYPE_CHECKING:
     from ssl_ecg.data.archive import Archive
+    from ssl_ecg.data.strips import Strips
+    from ssl_ecg.train.supervised import Supervised
 
 FILE = "reference.safetensors"
 MOST = 4096
@@ -125,6 +127,26 @@ def make_reference(
     return Reference(whitening, points, distances, signal)
 
 
+def measure_reference(
+    model: Supervised, train: Strips, val: Strips, held_out: Mapping[str, NDArray[np.floating]]
+) -> Reference | None:
+    """Embed training records, and measure the traits of their signals and of those of validation records.
+
+    Parameters
+    ----------
+    model : Supervised
+    train, val : Strips
+        With the crop "grid".
+    held_out : mapping of str to array (record, dim)
+        As `make_reference` takes it.
+    """
+    from ssl_ecg.train.evaluation import predict_with_embeddings
+
+    _, embeddings = predict_with_embeddings(model, train)
+    signal = look_reference(train.archive.leads, look_at(train), look_at(val))
+    return make_reference(embeddings, held_out, signal)
+
+
 def renew_reference(
     run: str | Path, archive: Archive, train: NDArray[np.integer], val: NDArray[np.integer]
 ) -> Reference | None:
@@ -153,13 +175,12 @@ def renew_reference(
     model, card = load_classifier(run, archive)
     form = card["windows"]
     rows = (np.asarray(train, np.int64)[subsample(len(train), MOST, 0)], np.asarray(val, np.int64))
-    windows = [
+    seen, kept = (
         open_windows(archive, part, float(form["seconds"]), float(form["stride"]), leads=form.get("leads"))
         for part in rows
-    ]
-    embeddings, usual = (predict_with_embeddings(model, part)[1] for part in windows)
-    signal = look_reference(archive.leads, *(look_at(part) for part in windows))
-    reference = make_reference(embeddings, {"": usual}, signal)
+    )
+    _, usual = predict_with_embeddings(model, kept)
+    reference = measure_reference(model, seen, kept, {"": usual})
     if reference is not None:
         old = load_reference(Path(run) / "head")
         reference = replace(reference, held_out={**({} if old is None else old.held_out), **reference.held_out})

@@ -83,9 +83,3 @@ class StopTogether(pl.Callback):
 def _take(handler: Any) -> None:
     for number in _SIGNALS:
         signal.signal(number, handler)
-
-
-def leave_stopping(worker: int = 0) -> None:
-    """Leave Ctrl-C to the process that a loader process works for, which still needs batches to end its step."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)

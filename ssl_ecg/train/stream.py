@@ -86,7 +86,7 @@ class BatchStream(IterableDataset[dict[str, Tensor]]):
         worker = get_worker_info()
         first, stride = (worker.id, worker.num_workers) if worker else (0, 1)
         if worker:
-            _leave_stopping()
+            leave_stopping()
         for step in range(self.start + first, self.steps, stride):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(step_seed(self.seed, step, 1 + self.rank))
@@ -94,7 +94,7 @@ class BatchStream(IterableDataset[dict[str, Tensor]]):
             yield batch
 
 
-def _leave_stopping() -> None:
+def leave_stopping(worker: int = 0) -> None:
     """Leave Ctrl-C to the process that this loader process works for, which still needs batches to end its step."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

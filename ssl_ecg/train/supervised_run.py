@@ -13,8 +13,8 @@ from ssl_ecg.models.norm import synchronise_norms
 from ssl_ecg.train.callbacks import StateSaver
 from ssl_ecg.train.launch import find_place
 from ssl_ecg.train.state import load_state, of_another_model
-from ssl_ecg.train.stop import StopTogether, leave_stopping
-from ssl_ecg.train.stream import BatchStream
+from ssl_ecg.train.stop import StopTogether
+from ssl_ecg.train.stream import BatchStream, leave_stopping
 from ssl_ecg.train.supervised import Supervised
 from ssl_ecg.train.supervised_module import SupervisedModule, Watch
 from ssl_ecg.train.supervised_plan import Plan
