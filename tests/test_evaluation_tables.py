@@ -17,7 +17,18 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "evaluation" / "tables.py"
 RESULTS = "evaluation/comparison/results.json"
-MODULES = ("formats", "layout", "marks", "comparison", "front_page", "screening", "speeds", "supervised", "curves")
+MODULES = (
+    "formats",
+    "layout",
+    "marks",
+    "comparison",
+    "ablations",
+    "front_page",
+    "screening",
+    "speeds",
+    "supervised",
+    "curves",
+)
 
 
 @pytest.fixture(scope="module")

@@ -14,25 +14,6 @@ SAME_RECORDINGS = "simclr_ptbxl"
 """Cell without labels on the recordings that the semi-supervised ones are pretrained on."""
 FEW = ("all", "100", "50")
 
-ABLATIONS = {
-    "a_crop_0.75s": "crops of 0.75 s in place of 1.5 s",
-    "a_crop_3s": "crops of 3 s",
-    "a_crop_5s": "crops of 5 s",
-    "a_dipole_rotation": "rotation of the dipole in place of wander and noise",
-    "a_no_lead_mask": "no masks of leads",
-    "a_no_noise": "no wander and noise",
-    "a_no_time_mask": "no mask of time",
-    "a_gain_2": "gain of up to 2",
-    "a_temperature_0.05": "temperature 0.05 in place of 0.1",
-    "a_temperature_0.2": "temperature 0.2 in place of 0.1",
-    "a_batch_128": "batches of 128, as many strips",
-    "a_steps_300": "300 steps in place of 600",
-    "a_steps_1200": "1,200 steps",
-    "a_ptbxl_only": "PTB-XL alone, without the other recordings",
-    "a_projector_linear": "a linear projector in place of one with a hidden layer",
-    "a_untrained": "untrained",
-}
-
 
 def auroc(cell: str, probe: str, form: Callable[[Any], str] = score) -> Cell:
     """Macro AUROC of a cell by a probe, at the number of labels that the row says."""
@@ -59,13 +40,15 @@ def size_rows(cell: str, probe: str) -> Callable[[Results], list[Row]]:
     return rows
 
 
-def _against(other: str, wanted: Callable[[str, dict[str, Any]], bool]) -> Callable[[Results], list[str]]:
+def _against(
+    other: str, wanted: Callable[[str, dict[str, Any]], bool], probe: str = "linear"
+) -> Callable[[Results], list[str]]:
     """Find cells that have a difference to another, best first, those with more rotations before."""
 
     def found(results: Results) -> list[str]:
         ranked = []
         for cell, entries in (results.find(SOURCE, "differences") or {}).items():
-            entry = _first_paired(entries, other)
+            entry = _first_paired(entries, other, probe)
             facts = results.find(SOURCE, "cells", cell, "cell")
             if entry and facts and wanted(cell, facts):
                 ranked.append((-len(entry["divisions"]), -entry["value"], cell))
@@ -74,9 +57,9 @@ def _against(other: str, wanted: Callable[[str, dict[str, Any]], bool]) -> Calla
     return found
 
 
-def _first_paired(entries: dict[str, Any], other: str) -> dict[str, Any] | None:
-    """Find the difference to another cell by the linear probe, with all labels or the most there are."""
-    start, middle = "linear/", f" - {other} linear/"
+def _first_paired(entries: dict[str, Any], other: str, probe: str) -> dict[str, Any] | None:
+    """Find the difference to another cell by the same probe, with all labels or the most there are."""
+    start, middle = f"{probe}/", f" - {other} {probe}/"
     there = sizes(key[len(start) :].partition(middle)[0] for key in entries if key.startswith(start) and middle in key)
     return entries[f"{start}{there[0]}{middle}{there[0]}"] if there else None
 
@@ -112,32 +95,17 @@ def encoder_name(facts: dict[str, Any]) -> str:
     return ", ".join(part.replace("[", "").replace("]", "") for part in parts)
 
 
-def ablation_rows(results: Results) -> list[Row]:
-    """Make one row for each ablation, those that nobody has described by their names."""
-    entries = results.find(SOURCE, "differences") or {}
-    there = [cell for cell in entries if cell.startswith("a_")]
-    known = [cell for cell in ABLATIONS if cell in there]
-    new = sorted(cell for cell in there if cell not in ABLATIONS)
-    return [Row(cell, _with_seeds(cell, entries[cell])) for cell in (*known[:-1], *new, *known[-1:])]
-
-
-def _with_seeds(cell: str, entries: dict[str, Any]) -> str:
-    label = ABLATIONS.get(cell, f"`{cell}`")
-    seeds = entries.get("linear/all - a_default linear/all", {}).get("seeds", ())
-    return f"{label} ({number_word(len(seeds))} seeds)" if len(seeds) > 1 else label
-
-
-def _less_by_row(other: str) -> list[Column]:
+def less_by_row(other: str) -> list[Column]:
     return [
         Column(size, value(difference, SOURCE, "differences", "{}", f"linear/{size} - {other} linear/{size}"))
         for size in FEW
     ]
 
 
-def _extent(other: str) -> list[Column]:
+def _extent(other: str, probe: str = "linear") -> list[Column]:
     def cell(form: Callable[[Any], str], what: str) -> Cell:
         def text(results: Results, row: str) -> str:
-            entry = _first_paired(results.find(SOURCE, "differences", row) or {}, other)
+            entry = _first_paired(results.find(SOURCE, "differences", row) or {}, other, probe)
             return form(entry[what]) if entry else ""
 
         return text
@@ -145,6 +113,26 @@ def _extent(other: str) -> list[Column]:
     return [
         Column("rotations", cell(rotations, "divisions")),
         Column("seeds", cell(lambda seeds: number_word(len(seeds)), "seeds")),
+    ]
+
+
+def finetuned_rows(results: Results) -> list[Row]:
+    """Make one row for each way of pretraining whose encoder was fine-tuned."""
+    found = _against("scratch", lambda _, facts: facts["kind"] == "finetuned" and "pretrained" in facts, "finetuned")(
+        results
+    )
+    return [Row(cell, f"`{results.find(SOURCE, 'cells', cell, 'cell', 'pretrained')}`") for cell in found]
+
+
+def _finetuned(size: str) -> list[Column]:
+    """Make the columns of fine-tuning with so many labels."""
+    own = f"finetuned/{size}"
+    return [
+        Column(size, value(score, SOURCE, "cells", "{}", "auroc", own)),
+        *(
+            Column(f"less {heading}", value(difference, SOURCE, "differences", "{}", f"{own} - {other} {own}"))
+            for other, heading in (("scratch", "scratch"), ("finetuned_simclr", "`simclr`"))
+        ),
     ]
 
 
@@ -237,7 +225,29 @@ TABLES = (
         ),
         best_of_row=(1, 2, 4),
     ),
-    Table("methods less simclr", DOCUMENT, "method", method_rows, (*_extent("simclr"), *_less_by_row("simclr"))),
+    Table("methods less simclr", DOCUMENT, "method", method_rows, (*_extent("simclr"), *less_by_row("simclr"))),
+    Table(
+        "fine-tuned methods",
+        DOCUMENT,
+        "pretrained by",
+        finetuned_rows,
+        (*_extent("scratch", "finetuned"), *_finetuned("all"), *_finetuned("100")),
+        caption="**Fine-tuning of each**, paired by seed and draw:",
+    ),
+    Table(
+        "shares",
+        DOCUMENT,
+        "labels",
+        size_rows("scratch_shares", "finetuned"),
+        (
+            Column("draws", value(str, SOURCE, "cells", "scratch_shares", "cell", "sizes", "{}")),
+            Column("from scratch", auroc("scratch_shares", "finetuned")),
+            Column("`guided`, fine-tuned", auroc("finetuned_guided_shares", "finetuned")),
+            Column("less scratch", less("finetuned_guided_shares", "finetuned", "scratch_shares", "finetuned")),
+            Column("with forest", auroc("hybrid_guided_shares", "finetuned")),
+            Column("less scratch", less("hybrid_guided_shares", "finetuned", "scratch_shares", "finetuned")),
+        ),
+    ),
     Table(
         "backbones",
         DOCUMENT,
@@ -247,7 +257,7 @@ TABLES = (
             Column("parameters", value(count, SOURCE, "cells", "{}", "parameters")),
             Column("numbers", value(count, SOURCE, "cells", "{}", "dim")),
             *_extent("simclr"),
-            *_less_by_row("simclr"),
+            *less_by_row("simclr"),
         ),
         caption="**Other encoders less the `conv1d` of `simclr`**, the same recipe, linear probe, paired:",
     ),
@@ -265,7 +275,6 @@ TABLES = (
         ),
         caption="**With labels in pretraining** (those that the linear probe has; PTB-XL's recordings alone), paired:",
     ),
-    Table("ablations", DOCUMENT, "change", ablation_rows, _less_by_row("a_default")),
     Table(
         "cpsc",
         DOCUMENT,

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
-from . import comparison, front_page, screening, speeds, supervised
+from . import ablations, comparison, front_page, screening, speeds, supervised
 
-TABLES = (*front_page.TABLES, *comparison.TABLES, *supervised.TABLES, *screening.TABLES, *speeds.TABLES)
+TABLES = (
+    *front_page.TABLES,
+    *comparison.TABLES,
+    *ablations.TABLES,
+    *supervised.TABLES,
+    *screening.TABLES,
+    *speeds.TABLES,
+)

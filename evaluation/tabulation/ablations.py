@@ -1,0 +1,85 @@
+"""Tables of the ablations: one setting changed at a time, inside the training folds of the first rotation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from .comparison import DOCUMENT, FEW, SOURCE, less_by_row
+from .formats import difference, number_word
+from .layout import Column, Results, Row, Table
+
+ABLATIONS = {
+    "a_crop_0.75s": "crops of 0.75 s in place of 1.5 s",
+    "a_crop_3s": "crops of 3 s",
+    "a_crop_5s": "crops of 5 s",
+    "a_dipole_rotation": "rotation of the dipole in place of wander and noise",
+    "a_no_lead_mask": "no masks of leads",
+    "a_no_noise": "no wander and noise",
+    "a_no_time_mask": "no mask of time",
+    "a_gain_2": "gain of up to 2",
+    "a_temperature_0.05": "temperature 0.05 in place of 0.1",
+    "a_temperature_0.2": "temperature 0.2 in place of 0.1",
+    "a_batch_128": "batches of 128, as many strips",
+    "a_steps_300": "300 steps in place of 600",
+    "a_steps_1200": "1,200 steps",
+    "a_ptbxl_only": "PTB-XL alone, without the other recordings",
+    "a_projector_linear": "a linear projector in place of one with a hidden layer",
+    "a_untrained": "untrained",
+}
+"""Ablation of SimCLR -> what was changed, in the order of the table."""
+MASKING = "method.mask_ratio="
+
+
+def ablation_rows(results: Results) -> list[Row]:
+    """Make one row for each ablation of SimCLR, those that nobody has described by their names."""
+    there = {cell: entries for cell, entries in _ablations(results).items() if _of(entries, "a_default")}
+    known = [cell for cell in ABLATIONS if cell in there]
+    new = sorted(cell for cell in there if cell not in ABLATIONS)
+    return [Row(cell, _with_seeds(cell, there[cell])) for cell in (*known[:-1], *new, *known[-1:])]
+
+
+def masking_rows(results: Results) -> list[Row]:
+    """Make one row for each masking ratio beside that of its recipe."""
+    rows = []
+    for cell in sorted(_ablations(results)):
+        facts = results.find(SOURCE, "cells", cell, "cell") or {}
+        ratio = next((s.removeprefix(MASKING) for s in facts.get("set", ()) if s.startswith(MASKING)), None)
+        if ratio is not None:
+            recipe = results.root / "recipes" / "pretrain" / f"{facts['recipe']}.yaml"
+            own = yaml.safe_load(recipe.read_text(encoding="utf-8"))["method"]["mask_ratio"]
+            rows.append(Row(cell, f"`{facts['recipe']}`: {ratio} in place of {own}"))
+    return rows
+
+
+def _less_own_recipe(size: str) -> Column:
+    """Make the column of differences to the cell of the same recipe with nothing changed."""
+
+    def text(results: Results, row: str) -> str:
+        own = f"a_{results.find(SOURCE, 'cells', row, 'cell', 'recipe')}"
+        entry = results.find(SOURCE, "differences", row, f"linear/{size} - {own} linear/{size}")
+        return difference(entry) if entry else ""
+
+    return Column(size, text)
+
+
+def _ablations(results: Results) -> dict[str, Any]:
+    entries = results.find(SOURCE, "differences") or {}
+    return {cell: entries[cell] for cell in entries if cell.startswith("a_")}
+
+
+def _of(entries: dict[str, Any], other: str) -> bool:
+    return any(f" - {other} " in key for key in entries)
+
+
+def _with_seeds(cell: str, entries: dict[str, Any]) -> str:
+    label = ABLATIONS.get(cell, f"`{cell}`")
+    seeds = entries.get("linear/all - a_default linear/all", {}).get("seeds", ())
+    return f"{label} ({number_word(len(seeds))} seeds)" if len(seeds) > 1 else label
+
+
+TABLES = (
+    Table("ablations", DOCUMENT, "change", ablation_rows, less_by_row("a_default")),
+    Table("masking ratio", DOCUMENT, "change", masking_rows, [_less_own_recipe(size) for size in FEW]),
+)
