@@ -11,7 +11,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from typing import Any, Literal
 import torch
 
 from ssl_ecg.errors import RecipeError, SSLECGError, TrainingError
+from ssl_ecg.train.starting import Stops, deaf_children, hear
 
 PATIENCE = 60.0
 """How long processes may take to save and end after a stop, or after another has failed [s]."""
@@ -122,9 +122,10 @@ def launch(function: Callable[..., None], arguments: tuple[Any, ...], devices: i
     pipes = [Pipe(duplex=False) for _ in range(devices)]
     sent = (function, arguments, devices, port, threads, [end for _, end in pipes])
     stopped, asked = False, set[int]()
-    with _Stops() as stops:
+    with Stops() as stops:
         try:
-            context: Any = start_processes(_work, sent, devices, join=False)  # type: ignore[no-untyped-call]
+            with deaf_children():
+                context: Any = start_processes(_work, sent, devices, join=False)  # type: ignore[no-untyped-call]
         except (AttributeError, TypeError, ImportError) as error:  # pickle's own words for what it cannot send
             remedy = "define classes in a module that can be imported, or start the processes with torchrun"
             raise TrainingError("devices", f"the method cannot be sent to other processes ({error})", remedy) from error
@@ -141,37 +142,6 @@ def launch(function: Callable[..., None], arguments: tuple[Any, ...], devices: i
                 reader.close()
                 writer.close()
     _raise_first(answers, [process.exitcode for process in processes], stopped=stopped, asked=asked)
-
-
-class _Stops:
-    """Takes SIGTERM for a Ctrl-C, as all processes are to save; while they are being started, both wait.
-
-    A process that is started in the midst of a stop would never hear of it.
-    """
-
-    def __init__(self) -> None:
-        self.waits, self.asked = True, False
-        self.before: dict[int, Any] = {}
-
-    def __enter__(self) -> _Stops:
-        if threading.current_thread() is threading.main_thread():
-            self.before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def now(self) -> None:
-        """Stop from now on at once, if it was asked for also before."""
-        self.waits = False
-        if self.asked:
-            raise KeyboardInterrupt
-
-    def _ask(self, number: int, frame: Any) -> None:
-        self.asked = True
-        if not self.waits:
-            raise KeyboardInterrupt
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
 
 
 def _processors() -> set[int]:
@@ -200,6 +170,7 @@ def _work(
         torch.set_num_threads(threads)
     answer: Any = None
     try:
+        hear()
         function(*arguments)
     except KeyboardInterrupt:
         answer = "stopped"

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -116,8 +116,11 @@ def undisturbed(script: Path, archive: Archive, tmp_path_factory: pytest.TempPat
 
 def ranks(process: subprocess.Popen[str]) -> list[psutil.Process]:
     """Give the processes that train, by rank."""
-    children = psutil.Process(process.pid).children()
-    trainers = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    trainers = []
+    for child in psutil.Process(process.pid).children():
+        with suppress(psutil.NoSuchProcess):  # it has just ended
+            if "spawn_main" in " ".join(child.cmdline()):
+                trainers.append(child)
     return sorted(trainers, key=lambda child: child.pid)
 
 
@@ -136,6 +139,10 @@ def under_way(script: Path, archive: Archive, out: Path) -> Iterator[subprocess.
     finally:
         if process.poll() is None:
             kill(process)
+
+
+def imports_torch(process: psutil.Process) -> bool:
+    return any("libtorch" in place.path for place in process.memory_maps())
 
 
 def saved(out: Path) -> int:
@@ -228,6 +235,20 @@ def test_a_run_that_is_stopped_while_it_starts_leaves_nobody_behind(
     finally:
         if process.poll() is None:
             kill(process)
+
+
+@pytest.mark.slow
+def test_processes_that_still_import_end_without_a_word(script: Path, archive: Archive, tmp_path: Path) -> None:
+    """A Ctrl-C in a terminal reaches them too, long before they run what they are to."""
+    process = start(script, archive, tmp_path / "run")
+    while len(both := ranks(process)) < 2 or not all(imports_torch(child) for child in both):
+        assert process.poll() is None, "the run ended by itself"
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    errors = finish(process, -signal.SIGINT)
+    assert errors.count("Traceback") == 1, errors  # the parent's
+    psutil.wait_procs(both, timeout=300)
+    assert not any(child.is_running() for child in both)
 
 
 @pytest.mark.slow
