@@ -78,6 +78,8 @@ def build_transform(name: str, **kwargs: Any) -> Transform:
             raise RecipeError(f"transform {name!r}", f"unknown parameter {key!r}", _nearest(key, known))
     try:
         return TRANSFORMS[name](**kwargs)
+    except RecipeError as error:
+        raise RecipeError(f"{error.where} of transform {name!r}", error.problem, error.remedy) from error
     except TypeError as error:
         raise RecipeError(f"transform {name!r}", str(error), f"its parameters are {', '.join(known)}") from error
 
