@@ -30,6 +30,8 @@ def read_cells(path: Path, where: str) -> tuple[list[str], Rows]:
             rows = [(table.line_num, [cell.strip() for cell in row]) for row in table if any(map(str.strip, row))]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise LabelError(where, f"cannot be read as a table ({error})", "give a CSV file with a header") from error
+    if len(header) == 1 and (other := next((mark for mark in ";\t|" if mark in header[0]), None)):
+        raise LabelError(where, f"cells are separated by {other!r}", "separate them by commas")
     for line, row in rows:
         if len(row) != len(header):
             problem = f"line {line} has {len(row)} cells, the header {len(header)}"

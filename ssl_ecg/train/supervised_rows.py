@@ -56,8 +56,10 @@ class KFold:
         """
         if folds is None and fold is None:
             return None
-        if folds is None or fold is None:
-            raise LabelError("folds", f"fold {fold} of {folds}", "give both, or call finetune_folds for all folds")
+        if folds is None:
+            raise LabelError("fold", f"{fold}, of how many is not said", "give the number of folds too")
+        if fold is None:
+            raise LabelError("folds", f"{folds}, and no fold", "give the one that tests, or call finetune_folds for all")
         return cls(folds, fold, seed)
 
     def rows(self, index: pd.DataFrame, targets: NDArray[np.floating], known: NDArray[np.bool_]) -> Rows:

@@ -104,6 +104,7 @@ def test_unknown_ids_are_counted_aloud() -> None:
         ("record_id,MI\n", {}, "no rows"),
         ("", {}, "no header"),
         ("record_id\na\n", {}, "0 columns of labels"),
+        ("record_id;MI\na;1\n", {}, "separated by ';'"),
         ("record_id,MI,MI\na,1,0\n", {}, "two columns are called 'MI'"),
         ("record_id,MI\na,1,0\n", {}, "line 2 has 3 cells, the header 2"),
         ("record_id,MI\na,1\n", {"columns": ["AF"]}, "no column 'AF'; there are record_id, MI"),
