@@ -59,7 +59,7 @@ class KFold:
         if folds is None:
             raise LabelError("fold", f"{fold}, of how many is not said", "give the number of folds too")
         if fold is None:
-            raise LabelError("folds", f"{folds}, and no fold", "give the one that tests, or call finetune_folds for all")
+            raise LabelError("folds", f"{folds}, and no fold", "give that which tests, or use finetune_folds")
         return cls(folds, fold, seed)
 
     def rows(self, index: pd.DataFrame, targets: NDArray[np.floating], known: NDArray[np.bool_]) -> Rows:

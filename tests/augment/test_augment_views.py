@@ -117,9 +117,9 @@ def test_wrong_recipes() -> None:
         Compose([torch.nn.ReLU()])  # type: ignore[list-item]
     with pytest.raises(RecipeError, match="views"):
         Views(n_views=0)
-    with pytest.raises(RecipeError, match="^crop: 0 samples"):
+    with pytest.raises(RecipeError, match=r"^crop: 0 samples"):
         Views(crop=0)
-    with pytest.raises(RecipeError, match="^largest of transform 'gain': 0.5 is out of range"):
+    with pytest.raises(RecipeError, match=r"^largest of transform 'gain': 0\.5 is out of range"):
         build_chain([{"name": "gain", "largest": 0.5}], fs=100.0)
     with pytest.raises(RecipeError, match="kinds"):
         BandFilter(fs=100.0, kinds=("middle",))
