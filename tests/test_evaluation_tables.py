@@ -24,6 +24,7 @@ MODULES = (
     "comparison",
     "ablations",
     "front_page",
+    "intervals",
     "screening",
     "speeds",
     "supervised",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import ablations, comparison, front_page, screening, speeds, supervised
+from . import ablations, comparison, front_page, intervals, screening, speeds, supervised
 
 TABLES = (
     *front_page.TABLES,
@@ -11,4 +11,5 @@ TABLES = (
     *supervised.TABLES,
     *screening.TABLES,
     *speeds.TABLES,
+    *intervals.TABLES,
 )
