@@ -26,6 +26,7 @@ MODULES = (
     "front_page",
     "intervals",
     "screening",
+    "seeds",
     "speeds",
     "supervised",
     "curves",
