@@ -97,8 +97,8 @@ def test_folds_that_cannot_be(archive: Archive, runs: Path, tmp_path: Path) -> N
     fails("three folds or more", folds=2, fold=1)
     fails("one of 1 to that number", folds=4, fold=5)
     fails("seed of 0", folds=4, fold=1, fold_seed=-1)
-    fails("or use finetune_folds", folds=4)
-    fails("give the number of folds", fold=4)
+    fails("call finetune_folds", folds=4)
+    fails("give both", fold=4)
     fails("beside other sets", folds=4, fold=1, val_folds=3)
     fails("patients for 80 folds", folds=80, fold=1)
     with pytest.raises(LabelError, match="3 or more"):

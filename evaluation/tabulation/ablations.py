@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .comparison import DOCUMENT, FEW, SOURCE, less_by_row
-from .formats import difference, number_word
+from .comparison import DOCUMENT, FEW, SOURCE, less, less_by_row
+from .formats import number_word
 from .layout import Column, Results, Row, Table
 
 ABLATIONS = {
@@ -56,8 +56,7 @@ def _less_own_recipe(size: str) -> Column:
 
     def text(results: Results, row: str) -> str:
         own = f"a_{results.find(SOURCE, 'cells', row, 'cell', 'recipe')}"
-        entry = results.find(SOURCE, "differences", row, f"linear/{size} - {own} linear/{size}")
-        return difference(entry) if entry else ""
+        return less(row, "linear", own, "linear")(results, size)
 
     return Column(size, text)
 

@@ -74,6 +74,11 @@ def has_own_encoder(cell: str, facts: dict[str, Any]) -> bool:
     return cell.startswith("simclr_") and ("encoder" in facts or any("encoder." in s for s in facts.get("set", ())))
 
 
+def is_finetuned(cell: str, facts: dict[str, Any]) -> bool:
+    """Tell fine-tuning of a pretrained encoder from training from scratch and from hybrids."""
+    return facts["kind"] == "finetuned" and "pretrained" in facts
+
+
 def method_rows(results: Results) -> list[Row]:
     """Make one row for each pretraining method that is compared with SimCLR."""
     return [Row(cell, f"`{cell}`") for cell in _against("simclr", is_method)(results)]
@@ -95,11 +100,14 @@ def encoder_name(facts: dict[str, Any]) -> str:
     return ", ".join(part.replace("[", "").replace("]", "") for part in parts)
 
 
+def _row_less(other: str, key: str) -> Cell:
+    """Paired difference of the row's cell to another, both judged alike."""
+    return value(difference, SOURCE, "differences", "{}", f"{key} - {other} {key}")
+
+
 def less_by_row(other: str) -> list[Column]:
-    return [
-        Column(size, value(difference, SOURCE, "differences", "{}", f"linear/{size} - {other} linear/{size}"))
-        for size in FEW
-    ]
+    """Make the columns of differences to another cell by the linear probe."""
+    return [Column(size, _row_less(other, f"linear/{size}")) for size in FEW]
 
 
 def _extent(other: str, probe: str = "linear") -> list[Column]:
@@ -118,9 +126,7 @@ def _extent(other: str, probe: str = "linear") -> list[Column]:
 
 def finetuned_rows(results: Results) -> list[Row]:
     """Make one row for each way of pretraining whose encoder was fine-tuned."""
-    found = _against("scratch", lambda _, facts: facts["kind"] == "finetuned" and "pretrained" in facts, "finetuned")(
-        results
-    )
+    found = _against("scratch", is_finetuned, "finetuned")(results)
     return [Row(cell, f"`{results.find(SOURCE, 'cells', cell, 'cell', 'pretrained')}`") for cell in found]
 
 
@@ -129,10 +135,8 @@ def _finetuned(size: str) -> list[Column]:
     own = f"finetuned/{size}"
     return [
         Column(size, value(score, SOURCE, "cells", "{}", "auroc", own)),
-        *(
-            Column(f"less {heading}", value(difference, SOURCE, "differences", "{}", f"{own} - {other} {own}"))
-            for other, heading in (("scratch", "scratch"), ("finetuned_simclr", "`simclr`"))
-        ),
+        Column("less scratch", _row_less("scratch", own)),
+        Column("less `simclr`", _row_less("finetuned_simclr", own)),
     ]
 
 
@@ -152,11 +156,6 @@ def _with_labels(make: Callable[[str, str], Cell]) -> Cell:
     return text
 
 
-def draws_less(cell: str, probe: str) -> Cell:
-    """Paired difference to training from scratch among the cells of several draws."""
-    return less(cell, probe, "scratch_draws", "finetuned")
-
-
 def few_labels(cell: str, probe: str) -> Cell:
     """Macro AUROC of the cell with several seeds, or else of that with several draws."""
     return first_of(auroc(cell, probe), auroc(f"{cell}_draws", probe))
@@ -164,7 +163,7 @@ def few_labels(cell: str, probe: str) -> Cell:
 
 def few_labels_less_scratch(cell: str, probe: str) -> Cell:
     """Paired difference to training from scratch, of the same two cells."""
-    return first_of(less_scratch(cell, probe), draws_less(f"{cell}_draws", probe))
+    return first_of(less_scratch(cell, probe), less(f"{cell}_draws", probe, "scratch_draws", "finetuned"))
 
 
 def cpsc_rows(results: Results) -> list[Row]:
@@ -175,6 +174,26 @@ def cpsc_rows(results: Results) -> list[Row]:
 def cpsc(form: Callable[[Any], str], metric: str) -> Cell:
     """Mean over the classes of CPSC."""
     return value(form, "evaluation/comparison/cpsc9.json", "results", "{}", "macro", metric)
+
+
+def _beside_scratch(name: str, cells: str) -> Table:
+    """Make the table of `guided` beside training from scratch, of cells whose names end alike."""
+    tuned, hybrid, scratch = f"finetuned_guided_{cells}", f"hybrid_guided_{cells}", f"scratch_{cells}"
+    return Table(
+        name,
+        DOCUMENT,
+        "labels",
+        size_rows(scratch, "finetuned"),
+        (
+            Column("draws", value(str, SOURCE, "cells", scratch, "cell", "sizes", "{}")),
+            Column("from scratch", auroc(scratch, "finetuned")),
+            Column("`guided`, fine-tuned", auroc(tuned, "finetuned")),
+            Column("less scratch", less(tuned, "finetuned", scratch, "finetuned")),
+            Column("with forest", auroc(hybrid, "finetuned")),
+            Column("less scratch", less(hybrid, "finetuned", scratch, "finetuned")),
+        ),
+        best_of_row=(1, 2, 4),
+    )
 
 
 TABLES = (
@@ -210,21 +229,7 @@ TABLES = (
             Column("three of these together (seed 0 of scratch)", less_scratch("ensemble_hybrid", "finetuned")),
         ),
     ),
-    Table(
-        "several draws",
-        DOCUMENT,
-        "labels",
-        size_rows("scratch_draws", "finetuned"),
-        (
-            Column("draws", value(str, SOURCE, "cells", "scratch_draws", "cell", "sizes", "{}")),
-            Column("from scratch", auroc("scratch_draws", "finetuned")),
-            Column("`guided`, fine-tuned", auroc("finetuned_guided_draws", "finetuned")),
-            Column("less scratch", draws_less("finetuned_guided_draws", "finetuned")),
-            Column("with forest", auroc("hybrid_guided_draws", "finetuned")),
-            Column("less scratch", draws_less("hybrid_guided_draws", "finetuned")),
-        ),
-        best_of_row=(1, 2, 4),
-    ),
+    _beside_scratch("several draws", "draws"),
     Table("methods less simclr", DOCUMENT, "method", method_rows, (*_extent("simclr"), *less_by_row("simclr"))),
     Table(
         "fine-tuned methods",
@@ -234,20 +239,7 @@ TABLES = (
         (*_extent("scratch", "finetuned"), *_finetuned("all"), *_finetuned("100")),
         caption="**Fine-tuning of each**, paired by seed and draw:",
     ),
-    Table(
-        "shares",
-        DOCUMENT,
-        "labels",
-        size_rows("scratch_shares", "finetuned"),
-        (
-            Column("draws", value(str, SOURCE, "cells", "scratch_shares", "cell", "sizes", "{}")),
-            Column("from scratch", auroc("scratch_shares", "finetuned")),
-            Column("`guided`, fine-tuned", auroc("finetuned_guided_shares", "finetuned")),
-            Column("less scratch", less("finetuned_guided_shares", "finetuned", "scratch_shares", "finetuned")),
-            Column("with forest", auroc("hybrid_guided_shares", "finetuned")),
-            Column("less scratch", less("hybrid_guided_shares", "finetuned", "scratch_shares", "finetuned")),
-        ),
-    ),
+    _beside_scratch("shares", "shares"),
     Table(
         "backbones",
         DOCUMENT,

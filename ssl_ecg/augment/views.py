@@ -135,9 +135,10 @@ class Views(nn.Module):
         super().__init__()
         if n_views < 1:
             raise RecipeError("n_views", f"{n_views} views", "give 1 or more")
-        if crop is not None and crop < 1:
-            raise RecipeError("crop", f"{crop} samples", "give 1 or more")
-        first = [] if crop is None else [RandomCrop(crop)]
+        try:
+            first = [] if crop is None else [RandomCrop(crop)]
+        except RecipeError as error:
+            raise RecipeError("crop", error.problem, error.remedy) from error
         self.chain = Compose([*first, *transforms])
         self.n_views = n_views
 

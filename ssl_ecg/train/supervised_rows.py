@@ -57,9 +57,9 @@ class KFold:
         if folds is None and fold is None:
             return None
         if folds is None:
-            raise LabelError("fold", f"{fold}, of how many is not said", "give the number of folds too")
+            raise LabelError("fold", f"{fold}, of how many is not said", "give both numbers")
         if fold is None:
-            raise LabelError("folds", f"{folds}, and no fold", "give that which tests, or use finetune_folds")
+            raise LabelError("folds", f"{folds}, and no fold", "name the one that tests, or call finetune_folds")
         return cls(folds, fold, seed)
 
     def rows(self, index: pd.DataFrame, targets: NDArray[np.floating], known: NDArray[np.bool_]) -> Rows:
