@@ -15,9 +15,8 @@ def attend(
     k: Float[Tensor, "*batch key size"],
     v: Float[Tensor, "*batch key size"],
     mask: Bool[Tensor, "#*batch #query key"] | None = None,
-    scale: float | None = None,
 ) -> Float[Tensor, "*batch query size"]:
-    """Give ``softmax(scale q k') v`` over the keys where the mask, which broadcasts, is True; `scale` is 1/sqrt(size).
+    """Give ``softmax(q k' / sqrt(size)) v`` over the keys where the mask, which broadcasts, is True.
 
     References
     ----------
@@ -26,7 +25,7 @@ def attend(
     if q.device.type == "cpu" and q.dtype == torch.bfloat16:  # its backward pass takes three times as long
         q, k, v = q.float(), k.float(), v.float()
     with torch.autocast(q.device.type, enabled=False):
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
 
 class SelfAttention(nn.Module):

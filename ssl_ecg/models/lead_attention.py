@@ -89,13 +89,23 @@ class LeadAttention(nn.Module):
         taps = taps.view(batch, leads, width, 3, steps).permute(3, 0, 1, 4, 2).reshape(3, -1, width)
         qkv = torch.bmm(taps, self.project).view(3, batch, leads, steps, self.heads, width // self.heads)
         q, k, v = qkv.permute(0, 1, 4, 2, 3, 5)
-        if self.reach is None or steps <= self.reach + 1:
-            y = attend(q.flatten(2, 3), k.flatten(2, 3), v.flatten(2, 3), keep.flatten(1)[:, None, None])
-            y = y.view(q.shape)
+        if self.reach is None or steps <= 4 * self.reach:  # so few that all pairs are less work than chunks
+            mask = keep.flatten(1)[:, None, None]
+            if self.reach is not None:
+                step = torch.arange(steps, device=z.device)
+                mask = _allow((step[:, None] - step).abs() <= self.reach, keep.flatten(1))
+            y = attend(q.flatten(2, 3), k.flatten(2, 3), v.flatten(2, 3), mask).view(q.shape)
         else:
             y = _attend_nearby(q, k, v, keep, self.reach)
         out: Tensor = self.out(y.permute(0, 2, 3, 1, 4).flatten(3))
         return out
+
+
+def _allow(near: Bool[Tensor, "step key_step"], keys: Bool[Tensor, "batch key"]) -> Bool[Tensor, "batch 1 query key"]:
+    """Give the pairs of near steps whose key is kept; to a query that has none all are given, as NaN would spread."""
+    leads = keys.shape[1] // near.shape[1]
+    allowed = near.repeat(leads, leads) & keys[:, None, None]
+    return allowed | ~allowed.any(dim=-1, keepdim=True)
 
 
 def _attend_nearby(
@@ -105,30 +115,20 @@ def _attend_nearby(
     keep: Bool[Tensor, "batch lead step"],
     reach: int,
 ) -> Float[Tensor, "batch head lead step size"]:
-    """Attend to all leads within `reach` steps, in chunks of queries with the keys around them."""
+    """Attend to all leads within `reach` steps, in chunks of that many queries with the keys around them."""
     batch, heads, leads, steps, size = q.shape
-    chunk = 2 * reach
-    fill = -steps % chunk
-    # One more feature, 1 in the queries and very negative in keys that are not kept, does what a mask would. The mask
-    # itself then is the same for all chunks and strips; one for each would take more memory than everything else.
-    absent = torch.where(keep, 0.0, -1e4).to(k.dtype)[:, None, ..., None].expand(*k.shape[:-1], 1)
-    q = F.pad(torch.cat([q, torch.ones_like(q[..., :1])], dim=-1), (0, 0, 0, fill))
-    k = F.pad(torch.cat([k, absent], dim=-1), (0, 0, reach, fill + reach))
-    k[..., :reach, -1] = k[..., reach + steps :, -1] = -1e4
-    v = F.pad(v, (0, 1, reach, fill + reach))
-    q = (
-        q.view(batch, heads, leads, -1, chunk, size + 1)
-        .permute(0, 3, 1, 2, 4, 5)
-        .reshape(-1, heads, leads * chunk, size + 1)
-    )
-    around = [
-        x.unfold(3, 2 * chunk, chunk).permute(0, 3, 1, 2, 5, 4).reshape(-1, heads, leads * 2 * chunk, size + 1)
-        for x in (k, v)
-    ]
-    lag = torch.arange(2 * chunk, device=q.device) - torch.arange(chunk, device=q.device)[:, None]
-    near = ((lag >= 0) & (lag <= chunk)).repeat(leads, leads)
-    y = attend(q, around[0], around[1], near, scale=size**-0.5)[..., :size]
-    y = y.view(batch, -1, heads, leads, chunk, size).permute(0, 2, 3, 1, 4, 5)
+    fill, span = -steps % reach, 3 * reach
+    q = F.pad(q, (0, 0, 0, fill)).view(batch, heads, leads, -1, reach, size)
+    q = q.permute(0, 3, 1, 2, 4, 5).reshape(-1, heads, leads * reach, size)
+    k, v = (
+        F.pad(x, (0, 0, reach, fill + reach)).unfold(3, span, reach).permute(0, 3, 1, 2, 5, 4)
+        .reshape(-1, heads, leads * span, size) for x in (k, v)
+    )  # fmt: skip
+    kept = F.pad(keep, (reach, fill + reach)).unfold(2, span, reach).transpose(1, 2).flatten(0, 1)
+    lag = torch.arange(span, device=q.device) - torch.arange(reach, device=q.device)[:, None]
+    near = (lag >= 0) & (lag <= 2 * reach)
+    y = attend(q, k, v, _allow(near, kept.flatten(1)))
+    y = y.view(batch, -1, heads, leads, reach, size).permute(0, 2, 3, 1, 4, 5)
     return y.reshape(batch, heads, leads, steps + fill, size)[..., :steps, :]
 
 
