@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from ssl_ecg.finetuning.folds import finetune_folds
     from ssl_ecg.finetuning.run import finetune
     from ssl_ecg.finetuning.seeds import finetune_seeds
-    from ssl_ecg.knn_probe import KNNProbe
-    from ssl_ecg.linear_probe import LinearProbe
     from ssl_ecg.models.registry import build_encoder
     from ssl_ecg.monitor.stream import Monitor, monitor_stream
-    from ssl_ecg.prediction import predict
+    from ssl_ecg.prediction.predict import predict
     from ssl_ecg.pretraining import pretrain
-    from ssl_ecg.reconstruction import reconstruct
-    from ssl_ecg.ridge_probe import RidgeProbe
+    from ssl_ecg.probing.knn import KNNProbe
+    from ssl_ecg.probing.linear import LinearProbe
+    from ssl_ecg.probing.ridge import RidgeProbe
+    from ssl_ecg.reconstruction.reconstruct import reconstruct
     from ssl_ecg.screen.density import DensityScreen
     from ssl_ecg.screen.kmeans import KMeansScreen
     from ssl_ecg.screen.knn import KNNScreen
@@ -47,13 +47,13 @@ _HOMES = {
     "DensityScreen": "screen.density",
     "Embeddings": "embeddings",
     "KMeansScreen": "screen.kmeans",
-    "KNNProbe": "knn_probe",
+    "KNNProbe": "probing.knn",
     "KNNScreen": "screen.knn",
-    "LinearProbe": "linear_probe",
+    "LinearProbe": "probing.linear",
     "MahalanobisScreen": "screen.mahalanobis",
     "Monitor": "monitor.stream",
     "Record": "data.record",
-    "RidgeProbe": "ridge_probe",
+    "RidgeProbe": "probing.ridge",
     "SSLECGError": "errors",
     "Strips": "data.strips",
     "build_encoder": "models.registry",
@@ -69,11 +69,11 @@ _HOMES = {
     "monitor_stream": "monitor.stream",
     "occlude": "explain.occlusion",
     "open_corpus": "data.corpora",
-    "predict": "prediction",
+    "predict": "prediction.predict",
     "prepare": "data.prepare",
     "pretrain": "pretraining",
     "read_record": "data.readers",
-    "reconstruct": "reconstruction",
+    "reconstruct": "reconstruction.reconstruct",
     "simulate": "data.simulate",
 }
 _MODULES = ("evaluate", "metrics")  # evaluate is a package that can be called

@@ -29,24 +29,15 @@ FLOORS: list[tuple[str, ...]] = [
     ),
     (
         *("data.record", "data.readers", "data.corpora", "data.simulate", "data", "data.strips"),
-        *(
-            "augment",
-            "models",
-            "screen",
-            "scaling",
-            "linear_probe",
-            "ridge_probe",
-            "knn_probe",
-            "processes",
-            "features",
-        ),
+        *("augment", "models", "screen", "scaling", "processes", "features"),
+        *("probing.linear", "probing.knn", "probing.ridge"),
     ),
-    ("methods", "embedding", "embedding_files", "map", "sources", "probe", "probe_runs", "probe_values"),
+    ("methods", "embedding", "embedding_files", "map", "sources", "probing"),
     ("train", "monitor"),
     ("recipes", "recipe_yaml", "run_folder", "evaluate"),
     (
-        *("pretraining", "finetuning", "readings", "ensemble", "prediction", "unlike", "evaluation"),
-        *("plot", "explain", "reconstruction", "reconstruction_scores", "clusters"),
+        *("pretraining", "finetuning", "readings", "prediction", "evaluation"),
+        *("plot", "explain", "reconstruction", "clusters"),
     ),
     ("app", "commands", "cli"),
 ]
@@ -64,7 +55,7 @@ TORCH_FREE_UNITS = {
     *FLOORS[0],
     *FLOORS[1],
     *("data", "data.record", "data.readers", "data.corpora", "data.simulate"),
-    *("screen", "linear_probe", "ridge_probe", "knn_probe", "map", "probe", "plot", "features"),
+    *("screen", "probing", "map", "plot", "features"),
 }
 LATE_ONLY = {"faiss", "hdbscan", "matplotlib", "pandas", "sklearn", "umap", "wfdb"}
 TALKS = {"app", "cli", "commands"}  # units that may print

@@ -19,7 +19,7 @@ from ssl_ecg.evaluate.protocol import Protocol
 from ssl_ecg.features.hybrid import HybridProbe
 from ssl_ecg.files import write_json
 from ssl_ecg.pretraining import random_encoder, versions
-from ssl_ecg.probe import task_labels
+from ssl_ecg.probing.folder import task_labels
 
 HERE = Path(__file__).parent
 LEAST = 10

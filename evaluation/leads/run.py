@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from ssl_ecg import Archive, finetune, predict, pretrain
-from ssl_ecg.ensemble import predictions_name
 from ssl_ecg.evaluate.bootstrap import bootstrap_intervals, paired_difference
 from ssl_ecg.files import write_json
 from ssl_ecg.leads import LEAD_SETS
+from ssl_ecg.prediction.members import predictions_name
 from ssl_ecg.pretraining import versions
 from ssl_ecg.tasks import get_task
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ssl_ecg import Archive, embed, load_encoder
 from ssl_ecg.pretraining import random_encoder
-from ssl_ecg.probe import run_probe
+from ssl_ecg.probing.folder import run_probe
 from ssl_ecg.train.checkpoint import save_encoder
 
 LICENCE = "MIT for the weights; trained on data that ask for attribution, see sources"

@@ -17,11 +17,11 @@ import pandas as pd
 
 from ssl_ecg import Archive, open_corpus, predict, prepare
 from ssl_ecg.data.record import Record
-from ssl_ecg.ensemble import load_members
 from ssl_ecg.evaluate.metrics import auroc
 from ssl_ecg.evaluate.perturb import swap_electrodes
 from ssl_ecg.files import write_json
 from ssl_ecg.leads import STANDARD_LEADS
+from ssl_ecg.prediction.members import load_members
 from ssl_ecg.pretraining import versions
 from ssl_ecg.signal import resample
 from ssl_ecg.train.reference import renew_reference

@@ -178,7 +178,7 @@ def _embed_both(bound: dict[str, Any], archive: Archive, out: Path, seed: int, p
 
 def _probe(out: Path, task: str, seed: int) -> dict[str, Any] | None:
     """Probe both embeddings; None where the labels do not allow it."""
-    from ssl_ecg.probe import probe_folder
+    from ssl_ecg.probing.folder import probe_folder
 
     try:
         return probe_folder(out / "embeddings", task, out / "probe", baseline=out / "baseline", seed=seed)

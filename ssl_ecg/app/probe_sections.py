@@ -1,4 +1,4 @@
-"""The parts of a report that show how well embeddings tell labels, from the metrics of `ssl_ecg.probe`."""
+"""The parts of a report that show how well embeddings tell labels, from the metrics of `ssl_ecg.probing.folder`."""
 
 from __future__ import annotations
 

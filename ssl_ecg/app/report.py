@@ -53,7 +53,7 @@ def write_report(
     title : str
     summary : Summary or dict with its fields
     metrics : dict or None
-        As `ssl_ecg.probe.run_probe` gives it, or {task: such a dict}.
+        As `ssl_ecg.probing.folder.run_probe` gives it, or {task: such a dict}.
     curves : path or None
         CSV log of the training, or the run folder.
     map_points : MapPoints or None

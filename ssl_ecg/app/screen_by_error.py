@@ -17,7 +17,7 @@ from ssl_ecg.screen.operating import OperatingPoint
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ssl_ecg.reconstruction import Reconstructor
+    from ssl_ecg.reconstruction.reconstruct import Reconstructor
 
 RECONSTRUCTION = "reconstruction"
 """Takes the place of a detector's name."""
@@ -60,7 +60,7 @@ def rescore(
     SignalError
         If an archive is not known.
     """
-    from ssl_ecg.reconstruction_scores import error_columns
+    from ssl_ecg.reconstruction.scores import error_columns
 
     score = _errors(model, found, progress)
     usual = score if typical is None else _errors(model, typical, progress)
@@ -85,7 +85,7 @@ def note_errors(
 
 
 def _errors(model: Reconstructor, source: Source, progress: bool) -> NDArray[np.float64]:
-    from ssl_ecg.reconstruction import reconstruct
+    from ssl_ecg.reconstruction.reconstruct import reconstruct
 
     if source.archive is None:
         remedy = "screen archives, or give --archive and --reference-archive"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
-    from ssl_ecg.reconstruction import Reconstructor
+    from ssl_ecg.reconstruction.reconstruct import Reconstructor
     from ssl_ecg.screen.base import Detector
 
 MOST_REASONS = 200
@@ -55,7 +55,7 @@ def autoencoder(run: str | Path | None, archive: Archive | None) -> Reconstructo
     """Load the autoencoder whose errors are asked for, if there is something for it to reconstruct."""
     if run is None or archive is None:
         return None
-    from ssl_ecg.reconstruction import load_reconstructor
+    from ssl_ecg.reconstruction.reconstruct import load_reconstructor
 
     return load_reconstructor(run, archive)
 

@@ -108,7 +108,7 @@ def _stability(clustering: Clustering) -> dict[str, Any] | None:
 def _compare(
     embeddings: Embeddings, found: NDArray[np.int64], task: str | Any
 ) -> tuple[dict[str, Any], dict[int, list[dict[str, Any]]]]:
-    from ssl_ecg.probe import task_labels
+    from ssl_ecg.probing.folder import task_labels
 
     name, classes, labels, known = task_labels(task, embeddings.index)
     agreement = {"task": name, **label_agreement(found[known], labels[known], classes)}

@@ -121,7 +121,7 @@ def _expert_features(options: argparse.Namespace) -> None:
 
 def probe_embeddings(options: argparse.Namespace) -> None:
     """Probe embeddings and print the macro figures."""
-    from ssl_ecg.probe import probe_folder
+    from ssl_ecg.probing.folder import probe_folder
 
     metrics = probe_folder(
         options.embeddings,

@@ -33,7 +33,7 @@ def add_predict(commands: Any) -> None:
 
 def predict_recordings(options: argparse.Namespace) -> None:
     """Predict, and print how many recordings have which diagnosis."""
-    from ssl_ecg.prediction import predict
+    from ssl_ecg.prediction.predict import predict
 
     reading = {"fs": options.fs, "leads": options.array_leads, "scale": options.scale}
     table = predict(

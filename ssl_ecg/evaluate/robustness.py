@@ -15,7 +15,7 @@ from ssl_ecg.evaluate.perturbations import Perturbation
 from ssl_ecg.evaluate.perturbed_archive import perturbed
 from ssl_ecg.evaluate.splits import Split
 from ssl_ecg.evaluate.vectors import vectors_of
-from ssl_ecg.linear_probe import LinearProbe
+from ssl_ecg.probing.linear import LinearProbe
 
 Vectors = NDArray[np.float32]
 

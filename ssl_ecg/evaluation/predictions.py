@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_ecg.data.archive import Archive
-from ssl_ecg.ensemble import columns_of
 from ssl_ecg.errors import ArchiveError, CheckpointError
 from ssl_ecg.evaluate.judge import Judge, Scored, add_split
 from ssl_ecg.evaluate.protocol import Protocol
@@ -19,6 +18,7 @@ from ssl_ecg.evaluate.references import comparable, completeness, find_reference
 from ssl_ecg.evaluate.seen import Past, refuse_learnt
 from ssl_ecg.evaluate.splits import Split
 from ssl_ecg.evaluation.told import ID, Told, as_in, names_of, read_told
+from ssl_ecg.prediction.members import columns_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_ecg.ensemble import average_predictions, columns_of, find_members, kind_of
 from ssl_ecg.errors import CheckpointError, LabelError, RecipeError
 from ssl_ecg.evaluate.judge import Answer
+from ssl_ecg.prediction.members import average_predictions, columns_of, find_members, kind_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -23,8 +23,8 @@ from ssl_ecg.features.expert import expert_vectors
 from ssl_ecg.features.hybrid import HybridProbe
 from ssl_ecg.features.kept import kept_vectors
 from ssl_ecg.finetuning.run import finetune
-from ssl_ecg.knn_probe import KNNProbe
-from ssl_ecg.linear_probe import LinearProbe
+from ssl_ecg.probing.knn import KNNProbe
+from ssl_ecg.probing.linear import LinearProbe
 from ssl_ecg.recipes import load_recipe
 
 Rows = NDArray[np.int64]

@@ -9,7 +9,7 @@ import numpy as np
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.explain.reasons import Reasons, share_out
 from ssl_ecg.explain.segments import cut_segments
-from ssl_ecg.reconstruction import ErrorScale, Reconstructor, error_map
+from ssl_ecg.reconstruction.reconstruct import ErrorScale, Reconstructor, error_map
 
 
 def reconstruction_reasons(
@@ -28,7 +28,7 @@ def reconstruction_reasons(
     Parameters
     ----------
     run : path or Reconstructor
-        See `ssl_ecg.reconstruction.reconstruct`, also for `scale`.
+        See `ssl_ecg.reconstruct`, also for `scale`.
     archive : Archive
     row : int
     segment : float

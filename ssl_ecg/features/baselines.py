@@ -14,7 +14,7 @@ from ssl_ecg.errors import LabelError, SignalError
 from ssl_ecg.estimator import Estimator
 from ssl_ecg.evaluate.metrics import auroc, best_f1_thresholds, macro
 from ssl_ecg.features.expert import fill_unknown, medians
-from ssl_ecg.linear_probe import LinearProbe, check_labels, mean_and_scale, warn_degenerate
+from ssl_ecg.probing.linear import LinearProbe, check_labels, mean_and_scale, warn_degenerate
 
 FARTHEST = 10.0
 """Standardised features are cut off at so many standard deviations."""

@@ -11,7 +11,7 @@ from ssl_ecg.errors import SignalError
 from ssl_ecg.estimator import Estimator
 from ssl_ecg.evaluate.metrics import best_f1_thresholds
 from ssl_ecg.features.baselines import ForestBaseline
-from ssl_ecg.linear_probe import LinearProbe
+from ssl_ecg.probing.linear import LinearProbe
 
 SUREST = 1e-4
 """Probabilities are kept so far from zero and one before their odds are averaged: a forest may answer either."""

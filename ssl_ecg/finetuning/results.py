@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_ecg.ensemble import predictions_name
 from ssl_ecg.features.hybrid import averaged_odds
 from ssl_ecg.files import write_json, write_whole
+from ssl_ecg.prediction.members import predictions_name
 from ssl_ecg.pretraining import versions
 from ssl_ecg.readings.base import Reading
 from ssl_ecg.train.supervised_rows import Rows

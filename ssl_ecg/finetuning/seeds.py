@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from ssl_ecg.data.archive import Archive
-from ssl_ecg.ensemble import average_predictions, columns_of, decided, kind_of, predictions_name
 from ssl_ecg.errors import CheckpointError, RecipeError
 from ssl_ecg.files import write_json, write_whole
 from ssl_ecg.finetuning.run import finetune
+from ssl_ecg.prediction.members import average_predictions, columns_of, decided, kind_of, predictions_name
 from ssl_ecg.pretraining import versions
 
 SHARED = ("archive", "task", "classes", "kind", "unit", "labels", "draw", "checkpoint", "encoder", "pretrained_on")

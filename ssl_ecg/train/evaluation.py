@@ -16,9 +16,9 @@ from ssl_ecg.data.strips import Strips
 from ssl_ecg.errors import LabelError
 from ssl_ecg.evaluate.metrics import UndefinedClassWarning, auroc, average_precision, f1, macro, precision, recall
 from ssl_ecg.evaluate.regression import r2
-from ssl_ecg.linear_probe import LinearProbe
 from ssl_ecg.methods.base import Batch
-from ssl_ecg.ridge_probe import RidgeProbe
+from ssl_ecg.probing.linear import LinearProbe
+from ssl_ecg.probing.ridge import RidgeProbe
 from ssl_ecg.train.reduced_leads import with_leads
 from ssl_ecg.train.supervised import Supervised
 from ssl_ecg.train.supervised_data import LabelledData

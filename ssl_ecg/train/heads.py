@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ssl_ecg.errors import RecipeError
-from ssl_ecg.linear_probe import LinearProbe
-from ssl_ecg.ridge_probe import RidgeProbe
+from ssl_ecg.probing.linear import LinearProbe
+from ssl_ecg.probing.ridge import RidgeProbe
 
 N_METADATA = 4
 """Features that `metadata_features` makes."""

@@ -15,7 +15,7 @@ from ssl_ecg.data.strips import Strips
 from ssl_ecg.embedding import embed_signal
 from ssl_ecg.errors import LabelError
 from ssl_ecg.evaluate.metrics import UndefinedClassWarning, macro_auroc
-from ssl_ecg.linear_probe import LinearProbe
+from ssl_ecg.probing.linear import LinearProbe
 from ssl_ecg.tasks import get_task
 from ssl_ecg.train.monitor import Probe
 

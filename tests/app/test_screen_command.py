@@ -21,7 +21,7 @@ from ssl_ecg.data.record import Record
 from ssl_ecg.embeddings import Embeddings, load_embeddings
 from ssl_ecg.errors import SignalError
 from ssl_ecg.leads import STANDARD_LEADS
-from ssl_ecg.reconstruction import reconstruct
+from ssl_ecg.reconstruction.reconstruct import reconstruct
 from ssl_ecg.screen.detectors import DETECTORS
 
 N = 90

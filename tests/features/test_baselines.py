@@ -14,7 +14,7 @@ from sklearn.neural_network import MLPClassifier
 from ssl_ecg.errors import LabelError, SignalError
 from ssl_ecg.evaluate.metrics import UndefinedClassWarning, macro_auroc
 from ssl_ecg.features.baselines import BASELINES, ForestBaseline, LightGBMBaseline, LogisticBaseline, MLPBaseline
-from ssl_ecg.linear_probe import LinearProbe
+from ssl_ecg.probing.linear import LinearProbe
 
 SMALL = {"logistic": {}, "forest": {"n_trees": 30}, "lightgbm": {"n_trees": 30}, "mlp": {"steps": 60}}
 

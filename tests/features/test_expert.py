@@ -20,7 +20,7 @@ from ssl_ecg.features.qrs import r_peaks
 from ssl_ecg.features.rhythm import RHYTHM, rhythm_features
 from ssl_ecg.features.statistics import SIGNALS, STATISTICS, entropy, lead_statistics
 from ssl_ecg.leads import STANDARD_LEADS
-from ssl_ecg.linear_probe import LinearProbe
+from ssl_ecg.probing.linear import LinearProbe
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from ssl_ecg.embeddings import Embeddings, load_embeddings
 from ssl_ecg.errors import LabelError
 from ssl_ecg.evaluate.metrics import best_f1_thresholds
 from ssl_ecg.features.expert import expert_features, feature_names
-from ssl_ecg.probe import run_probe
+from ssl_ecg.probing.folder import run_probe
 
 LEADS = ("I", "II", "V2")
 

@@ -13,7 +13,7 @@ import pytest
 from ssl_ecg.cli import run
 from ssl_ecg.embeddings import Embeddings
 from ssl_ecg.errors import LabelError
-from ssl_ecg.probe import run_probe, task_labels
+from ssl_ecg.probing.folder import run_probe, task_labels
 from ssl_ecg.tasks.table import TableTask, UnknownRecordWarning, table_task
 
 INDEX = pd.DataFrame({"record_id": ["a", "b", "c", "d"], "corpus": ["x", "x", "y", "y"]})

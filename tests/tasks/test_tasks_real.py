@@ -12,7 +12,7 @@ import pytest
 from ssl_ecg.data.corpora import open_corpus
 from ssl_ecg.data.corpora.ptbxl import PTBXL
 from ssl_ecg.errors import LabelError
-from ssl_ecg.probe import task_labels
+from ssl_ecg.probing.folder import task_labels
 from ssl_ecg.tasks import get_task
 
 pytestmark = pytest.mark.real

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_ecg.data.archive import Archive
-from ssl_ecg.ensemble import Member
+from ssl_ecg.prediction.members import Member
 
 if TYPE_CHECKING:
     from ssl_ecg.train.signal_reference import Look, SignalReference

@@ -294,14 +294,14 @@ def start(archive: Archive, out: Path, *, seconds_a_step: float = 0.0) -> subpro
     """Train in a fresh process, as a user does; slowly enough to be hit in the middle if that is asked for."""
     code = (
         "import time; from ssl_ecg.finetuning.run import finetune; from ssl_ecg.train.supervised import Supervised\n"
-        "from tests.test_finetuning import FOLDS, recipe\n"
+        "from tests.finetuning.test_run import FOLDS, recipe\n"
         "loss = Supervised.loss\n"
         f"def slow(self, batch):\n    time.sleep({seconds_a_step})\n    return loss(self, batch)\n"
         "Supervised.loss = slow\n"
         f"options = recipe(schedule='plateau', plateau_patience=0, lr=1e-2)\n"
         f"finetune(options, {str(archive.path)!r}, {str(out)!r}, **FOLDS, progress=False)\n"
     )
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     return subprocess.Popen([sys.executable, "-c", code], cwd=root, env={**os.environ, "PYTHONPATH": str(root)})
 
 

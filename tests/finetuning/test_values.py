@@ -24,10 +24,10 @@ from ssl_ecg.errors import CheckpointError, LabelError, RecipeError
 from ssl_ecg.finetuning.run import finetune
 from ssl_ecg.finetuning.seeds import finetune_seeds
 from ssl_ecg.leads import STANDARD_LEADS
-from ssl_ecg.prediction import predict
-from ssl_ecg.probe import probe_folder, run_probe
+from ssl_ecg.prediction.predict import predict
+from ssl_ecg.probing.folder import probe_folder, run_probe
+from ssl_ecg.probing.ridge import RidgeProbe
 from ssl_ecg.readings.values import conformal_width
-from ssl_ecg.ridge_probe import RidgeProbe
 from ssl_ecg.targets import find_targets
 from ssl_ecg.tasks.columns import COLUMN_TASKS
 from ssl_ecg.tasks.table import table_task

@@ -16,7 +16,7 @@ from ssl_ecg.data.record import Record
 from ssl_ecg.data.simulate import simulate
 from ssl_ecg.leads import STANDARD_LEADS
 from ssl_ecg.models.registry import build_encoder
-from ssl_ecg.prediction import predict
+from ssl_ecg.prediction.predict import predict
 from ssl_ecg.preprocessing import Preprocessing
 from ssl_ecg.train.checkpoint import save_encoder
 from ssl_ecg.train.classifier import load_classifier, save_head

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from ssl_ecg.errors import LabelError
 from ssl_ecg.estimator import Estimator, check_vectors
 from ssl_ecg.evaluate.metrics import UndefinedClassWarning, auroc, best_f1_thresholds, macro
-from ssl_ecg.linear_probe import check_labels, mean_and_scale, warn_degenerate
+from ssl_ecg.probing.linear import check_labels, mean_and_scale, warn_degenerate
 
 FloatArray = NDArray[np.float64]
 

@@ -26,7 +26,7 @@ from ssl_ecg.finetuning.run import finetune
 from ssl_ecg.finetuning.seeds import finetune_seeds
 from ssl_ecg.leads import STANDARD_LEADS
 from ssl_ecg.models.conv1d import Conv1DEncoder
-from ssl_ecg.prediction import predict
+from ssl_ecg.prediction.predict import predict
 from ssl_ecg.train.checkpoint import load_encoder
 
 CLASSES = ["NORM", "MI", "STTC", "CD", "HYP"]

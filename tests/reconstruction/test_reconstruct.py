@@ -16,8 +16,8 @@ from ssl_ecg.errors import CheckpointError, SignalError
 from ssl_ecg.explain.by_reconstruction import reconstruction_reasons
 from ssl_ecg.leads import STANDARD_LEADS
 from ssl_ecg.pretraining import pretrain
-from ssl_ecg.reconstruction import Reconstructor, error_map, load_reconstructor, reconstruct
-from ssl_ecg.reconstruction_scores import reconstruction_table
+from ssl_ecg.reconstruction.reconstruct import Reconstructor, error_map, load_reconstructor, reconstruct
+from ssl_ecg.reconstruction.scores import reconstruction_table
 from ssl_ecg.scaling import scale_strips
 from ssl_ecg.screen.operating import OperatingPoint
 

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "evaluation" / "tables.py"
 RESULTS = "evaluation/comparison/results.json"
 MODULES = (

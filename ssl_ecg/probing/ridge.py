@@ -13,7 +13,7 @@ from ssl_ecg.errors import LabelError
 from ssl_ecg.estimator import Estimator, check_vectors
 from ssl_ecg.evaluate.regression import r2
 from ssl_ecg.evaluate.sampling import grouped_folds
-from ssl_ecg.linear_probe import mean_and_scale
+from ssl_ecg.probing.linear import mean_and_scale
 
 FloatArray = NDArray[np.float64]
 PENALTIES = (1e-2, 1e-1, 1.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4, 1e5)

@@ -19,13 +19,13 @@ from ssl_ecg import Archive, prepare
 from ssl_ecg.data.corpora.base import Corpus, Entry
 from ssl_ecg.data.record import Record
 from ssl_ecg.data.simulate import simulate
-from ssl_ecg.ensemble import find_members
 from ssl_ecg.errors import ArchiveError, CheckpointError, CorpusError, RecipeError, SignalError
 from ssl_ecg.evaluate.metrics import auroc, best_f1_thresholds
 from ssl_ecg.finetuning.run import finetune
 from ssl_ecg.finetuning.seeds import finetune_seeds
 from ssl_ecg.leads import STANDARD_LEADS
-from ssl_ecg.prediction import predict
+from ssl_ecg.prediction.members import find_members
+from ssl_ecg.prediction.predict import predict
 from ssl_ecg.train.checkpoint import load_encoder, released_checkpoints
 from ssl_ecg.train.classifier import load_classifier
 from ssl_ecg.train.evaluation import predict_proba

@@ -13,7 +13,7 @@ from ssl_ecg import Archive, load_encoder, prepare, pretrain
 from ssl_ecg.data.simulate import SimulatedCorpus
 from ssl_ecg.finetuning.run import finetune
 from ssl_ecg.models.registry import build_encoder
-from ssl_ecg.prediction import predict
+from ssl_ecg.prediction.predict import predict
 from ssl_ecg.recipes import load_recipe
 from ssl_ecg.train.heads import Head
 

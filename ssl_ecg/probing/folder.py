@@ -14,10 +14,10 @@ from ssl_ecg.errors import LabelError
 from ssl_ecg.evaluate.splits import Folds
 from ssl_ecg.features.baselines import BASELINES
 from ssl_ecg.files import write_json, write_whole
-from ssl_ecg.knn_probe import KNNProbe
-from ssl_ecg.linear_probe import LinearProbe
-from ssl_ecg.probe_runs import ClassRun, ProbeRun
-from ssl_ecg.probe_values import ValueRun
+from ssl_ecg.probing.knn import KNNProbe
+from ssl_ecg.probing.linear import LinearProbe
+from ssl_ecg.probing.runs import ClassRun, ProbeRun
+from ssl_ecg.probing.values import ValueRun
 from ssl_ecg.targets import find_targets
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.errors import SignalError
-from ssl_ecg.reconstruction import ErrorScale, Reconstructor, load_reconstructor, reconstruct
+from ssl_ecg.reconstruction.reconstruct import ErrorScale, Reconstructor, load_reconstructor, reconstruct
 from ssl_ecg.screen.conformal import conformal_p_values
 from ssl_ecg.screen.operating import OperatingPoint
 

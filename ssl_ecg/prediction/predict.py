@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.data.corpora.base import Corpus
-from ssl_ecg.ensemble import Members, common_form, find_members, kind_of, known_leads, load_members
 from ssl_ecg.errors import ArchiveError, SignalError
 from ssl_ecg.files import check_writable, write_whole
+from ssl_ecg.prediction.members import Members, common_form, find_members, kind_of, known_leads, load_members
+from ssl_ecg.prediction.unlike import FLAT, Compared, compare, far_embedding
 from ssl_ecg.readings.base import Reading
 from ssl_ecg.sources import opened
-from ssl_ecg.unlike import FLAT, Compared, compare, far_embedding
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from ssl_ecg.embeddings import Embeddings
 from ssl_ecg.errors import ArchiveError, LabelError, SignalError
 from ssl_ecg.evaluate.metrics import UndefinedClassWarning, auroc, f1
-from ssl_ecg.probe import KNNProbe, LinearProbe, probe_folder, run_probe
+from ssl_ecg.probing.folder import KNNProbe, LinearProbe, probe_folder, run_probe
 
 PROBES = [LinearProbe, KNNProbe]
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_ecg.evaluate.regression import mean_absolute_error, pearson, r2, spearman
-from ssl_ecg.probe_runs import ProbeRun
-from ssl_ecg.ridge_probe import RidgeProbe
+from ssl_ecg.probing.ridge import RidgeProbe
+from ssl_ecg.probing.runs import ProbeRun
 
 FloatArray = NDArray[np.float64]
 _OF_VALUES: dict[str, Any] = {

@@ -19,8 +19,8 @@ from ssl_ecg.evaluate.sampling import draw_seed, nested_subsets
 from ssl_ecg.evaluate.splits import Folds, Split, choose_split
 from ssl_ecg.features.baselines import BASELINES
 from ssl_ecg.features.expert import fill_unknown, medians
-from ssl_ecg.knn_probe import KNNProbe
-from ssl_ecg.linear_probe import LinearProbe
+from ssl_ecg.probing.knn import KNNProbe
+from ssl_ecg.probing.linear import LinearProbe
 from ssl_ecg.targets import Targets, count_labels
 
 if TYPE_CHECKING:

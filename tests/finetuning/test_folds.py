@@ -16,13 +16,13 @@ from ssl_ecg.cli import run as command
 from ssl_ecg.data.corpora.base import Corpus, Entry
 from ssl_ecg.data.record import Record
 from ssl_ecg.embeddings import Embeddings
-from ssl_ecg.ensemble import find_members
 from ssl_ecg.errors import CheckpointError, LabelError
 from ssl_ecg.evaluate.metrics import UndefinedClassWarning
 from ssl_ecg.evaluate.sampling import nested_subsets
 from ssl_ecg.evaluation.run import evaluate
 from ssl_ecg.leads import STANDARD_LEADS
-from ssl_ecg.probe import run_probe
+from ssl_ecg.prediction.members import find_members
+from ssl_ecg.probing.folder import run_probe
 from ssl_ecg.train.supervised_rows import KFold
 
 CODES = ("NORM", "NORM", "IMI", "LVH")

@@ -1,0 +1,1 @@
+"""What fine-tuned models say of recordings, alone or together, and which are unlike their training data."""

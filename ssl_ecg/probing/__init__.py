@@ -1,0 +1,1 @@
+"""Heads on frozen embeddings: linear, k nearest neighbours, ridge; runs of them on tasks and splits."""
