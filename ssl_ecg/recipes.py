@@ -134,9 +134,9 @@ def _bind_finetuning(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Bind the other sections of a recipe for fine-tuning."""
     from ssl_ecg.train.forest import ForestPlan
     from ssl_ecg.train.heads import Head
-    from ssl_ecg.train.losses import LOSSES
-    from ssl_ecg.train.supervised_data import open_labelled
-    from ssl_ecg.train.supervised_fit import fit_supervised
+    from ssl_ecg.train.losses.classes import LOSSES
+    from ssl_ecg.train.supervised.data import open_labelled
+    from ssl_ecg.train.supervised.fit import fit_supervised
 
     if "method" in raw:
         raise RecipeError(f"{where}: method", "stands beside a head", "take one of the two sections out")

@@ -27,7 +27,7 @@ for name in sorted(names):
     importlib.import_module(name)
 print(json.dumps({"names": sorted(names), "same": random.getstate() == state}))
 """
-LIGHTNING = [f"ssl_ecg.train.{name}" for name in ("adapter", "callbacks", "stop", "supervised_module", "trainer")]
+LIGHTNING = [f"ssl_ecg.train.{name}" for name in ("adapter", "callbacks", "stop", "supervised.module", "trainer")]
 
 
 def run(code: str, folder: Path) -> str:

@@ -116,10 +116,10 @@ def finetuning_loop(archive: Archive, steps: int) -> float:
     """Our supervised training of a ResNet-34 in float32."""
     from ssl_ecg.models.resnet import ResNet34
     from ssl_ecg.train.heads import Head
-    from ssl_ecg.train.losses import BCE
-    from ssl_ecg.train.supervised import Supervised
-    from ssl_ecg.train.supervised_data import open_labelled
-    from ssl_ecg.train.supervised_fit import fit_supervised
+    from ssl_ecg.train.losses.classes import BCE
+    from ssl_ecg.train.supervised.data import open_labelled
+    from ssl_ecg.train.supervised.fit import fit_supervised
+    from ssl_ecg.train.supervised.model import Supervised
 
     clock = Clock()
 

@@ -9,7 +9,7 @@ import numpy as np
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.evaluate.folds import drawn_folds
 from ssl_ecg.pretraining import records_by_corpus
-from ssl_ecg.train.supervised_rows import Rows
+from ssl_ecg.train.supervised.rows import Rows
 
 _USED = ("train", "val")
 

@@ -14,7 +14,7 @@ from ssl_ecg.features.kept import kept_vectors
 from ssl_ecg.finetuning.results import Trained
 
 if TYPE_CHECKING:
-    from ssl_ecg.train.supervised import Supervised
+    from ssl_ecg.train.supervised.model import Supervised
 
 
 def add_forest(

@@ -15,16 +15,16 @@ from ssl_ecg.files import write_json, write_whole
 from ssl_ecg.prediction.members import predictions_name
 from ssl_ecg.pretraining import versions
 from ssl_ecg.readings.base import Reading
-from ssl_ecg.train.supervised_rows import Rows
+from ssl_ecg.train.supervised.rows import Rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ssl_ecg.train.forest import Forest
     from ssl_ecg.train.reference import Reference
-    from ssl_ecg.train.supervised import Supervised
-    from ssl_ecg.train.supervised_data import LabelledData
-    from ssl_ecg.train.supervised_fit import Outcome
+    from ssl_ecg.train.supervised.data import LabelledData
+    from ssl_ecg.train.supervised.fit import Outcome
+    from ssl_ecg.train.supervised.model import Supervised
 
 FloatArray = NDArray[np.float64]
 Features = Callable[[NDArray[np.int64], Sequence[str] | None], NDArray[np.float32]]

@@ -24,12 +24,12 @@ from ssl_ecg.pretraining import pretrained, untrained_encoder, versions
 from ssl_ecg.recipes import load_recipe
 from ssl_ecg.run_folder import claim
 from ssl_ecg.targets import find_targets
-from ssl_ecg.train.supervised_rows import KFold, Rows, choose_rows, few_labels
+from ssl_ecg.train.supervised.rows import KFold, Rows, choose_rows, few_labels
 
 if TYPE_CHECKING:
-    from ssl_ecg.train.supervised import Supervised
-    from ssl_ecg.train.supervised_data import LabelledData
-    from ssl_ecg.train.supervised_fit import Outcome
+    from ssl_ecg.train.supervised.data import LabelledData
+    from ssl_ecg.train.supervised.fit import Outcome
+    from ssl_ecg.train.supervised.model import Supervised
 
 
 def finetune(
@@ -165,9 +165,9 @@ def _build(
 
     from ssl_ecg.augment.views import build_views
     from ssl_ecg.train.heads import Head
-    from ssl_ecg.train.losses import LOSSES
-    from ssl_ecg.train.supervised import Supervised
-    from ssl_ecg.train.supervised_data import read_metadata
+    from ssl_ecg.train.losses.classes import LOSSES
+    from ssl_ecg.train.supervised.data import read_metadata
+    from ssl_ecg.train.supervised.model import Supervised
 
     pretrained_on = None
     with torch.random.fork_rng(devices=[]):
@@ -196,7 +196,7 @@ def _open(
     """Open the strips, and tell the loss how common the classes are among the training records."""
     import torch
 
-    from ssl_ecg.train.supervised_data import open_labelled
+    from ssl_ecg.train.supervised.data import open_labelled
 
     data = open_labelled(archive, targets, train, **bound["data"])
     if not model.criterion.continuous:
@@ -226,7 +226,7 @@ def _fit(
     devices: int,
 ) -> Outcome:
     from ssl_ecg.train.evaluation import Validation
-    from ssl_ecg.train.supervised_fit import fit_supervised
+    from ssl_ecg.train.supervised.fit import fit_supervised
 
     figure = "r2" if model.criterion.continuous else "auroc"
     validate = Validation.of(data, val, figure)

@@ -96,7 +96,7 @@ class Learnt:
         ------
         RecipeError
         """
-        from ssl_ecg.train.losses import LOSSES
+        from ssl_ecg.train.losses.classes import LOSSES
 
         numbers = self.targets.kind == "continuous"
         self._check_loss(bound["loss"]["name"], LOSSES)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ssl_ecg.train.forest import Forest
     from ssl_ecg.train.reference import Reference
-    from ssl_ecg.train.supervised import Supervised
+    from ssl_ecg.train.supervised.model import Supervised
 
 FloatArray = NDArray[np.float64]
 CLASSIFIER = ("encoder", "head")
@@ -82,7 +82,7 @@ class Member:
         Where no expert feature is known the network answers alone.
         """
         from ssl_ecg.train.evaluation import predict_with_embeddings
-        from ssl_ecg.train.supervised_data import open_windows
+        from ssl_ecg.train.supervised.data import open_windows
 
         windows, shown = self.card["windows"], self.shown(leads)
         strips = open_windows(archive, rows, float(windows["seconds"]), float(windows["stride"]), leads=shown)

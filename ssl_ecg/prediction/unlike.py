@@ -93,7 +93,7 @@ def _of_each_form(members: Sequence[Member]) -> list[Member]:
 
 def _look(archive: Archive, member: Member, rows: NDArray[np.int64], leads: Sequence[str] | None) -> Look:
     from ssl_ecg.train.signal_reference import look_at
-    from ssl_ecg.train.supervised_data import open_windows
+    from ssl_ecg.train.supervised.data import open_windows
 
     return look_at(open_windows(archive, rows, *_form(member), leads=member.shown(leads)))
 

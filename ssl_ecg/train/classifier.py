@@ -19,11 +19,11 @@ from ssl_ecg.errors import CheckpointError
 from ssl_ecg.files import write_json
 from ssl_ecg.train.checkpoint import load_encoder
 from ssl_ecg.train.heads import Head
-from ssl_ecg.train.losses import BCE
-from ssl_ecg.train.losses_exclusive import CrossEntropy
-from ssl_ecg.train.losses_values import MSE
-from ssl_ecg.train.supervised import Supervised
-from ssl_ecg.train.supervised_data import read_metadata
+from ssl_ecg.train.losses.classes import BCE
+from ssl_ecg.train.losses.exclusive import CrossEntropy
+from ssl_ecg.train.losses.values import MSE
+from ssl_ecg.train.supervised.data import read_metadata
+from ssl_ecg.train.supervised.model import Supervised
 
 FORMAT = 1
 WEIGHTS = "head.safetensors"

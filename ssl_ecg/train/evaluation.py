@@ -20,8 +20,8 @@ from ssl_ecg.methods.base import Batch
 from ssl_ecg.probing.linear import LinearProbe
 from ssl_ecg.probing.ridge import RidgeProbe
 from ssl_ecg.train.reduced_leads import with_leads
-from ssl_ecg.train.supervised import Supervised
-from ssl_ecg.train.supervised_data import LabelledData
+from ssl_ecg.train.supervised.data import LabelledData
+from ssl_ecg.train.supervised.model import Supervised
 
 FloatArray = NDArray[np.float64]
 _BATCH = 128

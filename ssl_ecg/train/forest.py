@@ -21,8 +21,8 @@ from ssl_ecg.features.forest import StoredForest, load_forest
 from ssl_ecg.files import write_json
 from ssl_ecg.train.checkpoint import load_encoder, save_encoder
 from ssl_ecg.train.evaluation import embed_windows
-from ssl_ecg.train.supervised import Supervised
-from ssl_ecg.train.supervised_data import open_windows
+from ssl_ecg.train.supervised.data import open_windows
+from ssl_ecg.train.supervised.model import Supervised
 
 FOLDER = "forest"
 Of = Literal["start", "end", "none"]

@@ -24,7 +24,7 @@ from ssl_ecg.train.signal_reference import SignalReference, look_at, look_refere
 if TYPE_CHECKING:
     from ssl_ecg.data.archive import Archive
     from ssl_ecg.data.strips import Strips
-    from ssl_ecg.train.supervised import Supervised
+    from ssl_ecg.train.supervised.model import Supervised
 
 FILE = "reference.safetensors"
 MOST = 4096
@@ -170,7 +170,7 @@ def renew_reference(
     """
     from ssl_ecg.train.classifier import load_classifier
     from ssl_ecg.train.evaluation import predict_with_embeddings
-    from ssl_ecg.train.supervised_data import open_windows
+    from ssl_ecg.train.supervised.data import open_windows
 
     model, card = load_classifier(run, archive)
     form = card["windows"]

@@ -26,7 +26,7 @@ from ssl_ecg.readings.classes import ClassReading, ExclusiveReading, ThresholdRu
 from ssl_ecg.targets import find_targets
 from ssl_ecg.tasks import get_task
 from ssl_ecg.train.classifier import load_classifier
-from ssl_ecg.train.losses_exclusive import CrossEntropy
+from ssl_ecg.train.losses.exclusive import CrossEntropy
 
 CODES = ("NORM", "IMI", "LVH", "CLBBB")
 FOLDS = {"train_folds": [1, 2], "val_folds": 3, "test_folds": 4}

@@ -23,7 +23,7 @@ from ssl_ecg.evaluation.run import evaluate
 from ssl_ecg.leads import STANDARD_LEADS
 from ssl_ecg.prediction.members import find_members
 from ssl_ecg.probing.folder import run_probe
-from ssl_ecg.train.supervised_rows import KFold
+from ssl_ecg.train.supervised.rows import KFold
 
 CODES = ("NORM", "NORM", "IMI", "LVH")
 CLASSES = ["NORM", "MI", "STTC", "CD", "HYP"]

@@ -133,7 +133,7 @@ def test_it_is_the_forest_of_features_beside_the_first_embedding(runs: Path, arc
 def odds_of_network(run: Path, archive: Archive, rows: np.ndarray, k: int) -> list[float]:
     from ssl_ecg.train.classifier import load_classifier
     from ssl_ecg.train.evaluation import predict_proba
-    from ssl_ecg.train.supervised_data import open_windows
+    from ssl_ecg.train.supervised.data import open_windows
 
     model, card = load_classifier(run, archive)
     windows = open_windows(archive, rows, card["windows"]["seconds"], card["windows"]["stride"])

@@ -145,7 +145,7 @@ def test_the_cards_say_what_the_model_was_fine_tuned_on(run: Path, archive: Arch
 def test_a_classifier_can_be_loaded_and_says_the_same(run: Path, archive: Archive) -> None:
     model, card = load_classifier(run, archive)
     table = pd.read_parquet(run / "predictions.parquet")
-    from ssl_ecg.train.supervised_data import open_labelled
+    from ssl_ecg.train.supervised.data import open_labelled
 
     rows, targets = table["row"].to_numpy(), np.zeros((len(archive), 5), np.float32)
     windows = card["windows"]
@@ -293,7 +293,8 @@ def test_recipes_for_fine_tuning_are_shipped() -> None:
 def start(archive: Archive, out: Path, *, seconds_a_step: float = 0.0) -> subprocess.Popen[bytes]:
     """Train in a fresh process, as a user does; slowly enough to be hit in the middle if that is asked for."""
     code = (
-        "import time; from ssl_ecg.finetuning.run import finetune; from ssl_ecg.train.supervised import Supervised\n"
+        "import time; from ssl_ecg.finetuning.run import finetune\n"
+        "from ssl_ecg.train.supervised.model import Supervised\n"
         "from tests.finetuning.test_run import FOLDS, recipe\n"
         "loss = Supervised.loss\n"
         f"def slow(self, batch):\n    time.sleep({seconds_a_step})\n    return loss(self, batch)\n"

@@ -31,7 +31,7 @@ from ssl_ecg.readings.values import conformal_width
 from ssl_ecg.targets import find_targets
 from ssl_ecg.tasks.columns import COLUMN_TASKS
 from ssl_ecg.tasks.table import table_task
-from ssl_ecg.train.losses import LOSSES, Huber
+from ssl_ecg.train.losses.classes import LOSSES, Huber
 from ssl_ecg.train.monitor import read_log
 
 FOLDS = {"train_folds": [1, 2], "val_folds": 3, "test_folds": 4}

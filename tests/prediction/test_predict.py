@@ -30,7 +30,7 @@ from ssl_ecg.train.checkpoint import load_encoder, released_checkpoints
 from ssl_ecg.train.classifier import load_classifier
 from ssl_ecg.train.evaluation import predict_proba
 from ssl_ecg.train.reference import load_reference, make_reference
-from ssl_ecg.train.supervised_data import open_labelled, open_windows, read_metadata
+from ssl_ecg.train.supervised.data import open_labelled, open_windows, read_metadata
 
 CODES = ("NORM", "IMI", "LVH", "CLBBB", "NDT")
 CLASSES = ["NORM", "MI", "STTC", "CD", "HYP"]

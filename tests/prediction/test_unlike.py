@@ -23,7 +23,7 @@ from ssl_ecg.train.classifier import load_classifier, save_head
 from ssl_ecg.train.evaluation import predict_with_embeddings
 from ssl_ecg.train.heads import Head
 from ssl_ecg.train.reference import load_reference, renew_reference
-from ssl_ecg.train.supervised_data import open_windows
+from ssl_ecg.train.supervised.data import open_windows
 
 ENCODER = {"name": "conv1d", "widths": [8, 16]}
 TRAIN, VAL, TEST = np.arange(100), np.arange(100, 140), np.arange(140, 160)

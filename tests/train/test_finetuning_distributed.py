@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import json, os, sys, time
 from ssl_ecg.finetuning.run import finetune
-from ssl_ecg.train.supervised import Supervised
+from ssl_ecg.train.supervised.model import Supervised
 
 loss = Supervised.loss
 

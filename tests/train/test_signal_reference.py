@@ -14,7 +14,7 @@ from ssl_ecg.data.record import Record
 from ssl_ecg.features.traits import strip_traits, trait_names
 from ssl_ecg.train.reference import load_reference, make_reference
 from ssl_ecg.train.signal_reference import Look, look_at, look_reference
-from ssl_ecg.train.supervised_data import open_windows
+from ssl_ecg.train.supervised.data import open_windows
 
 LEADS = ("I", "V1", "V2")
 N = len(trait_names(LEADS))

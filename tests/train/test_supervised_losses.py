@@ -10,8 +10,8 @@ import torch
 
 from ssl_ecg.errors import LabelError, RecipeError
 from ssl_ecg.tasks.cinc2021 import challenge_weights
-from ssl_ecg.train.losses import BCE, LOSSES, Asymmetric, Focal, WeightedBCE
-from ssl_ecg.train.losses_challenge import ChallengeScore, soft_challenge_score
+from ssl_ecg.train.losses.challenge import ChallengeScore, soft_challenge_score
+from ssl_ecg.train.losses.classes import BCE, LOSSES, Asymmetric, Focal, WeightedBCE
 
 
 def sigmoid(x: float) -> float:

@@ -19,11 +19,11 @@ from ssl_ecg.models.conv1d import Conv1DEncoder
 from ssl_ecg.preprocessing import Preprocessing
 from ssl_ecg.train.evaluation import predict_proba
 from ssl_ecg.train.heads import Head
-from ssl_ecg.train.losses import BCE
-from ssl_ecg.train.supervised import Supervised, depth_units, parameter_groups
-from ssl_ecg.train.supervised_data import open_labelled, read_metadata
-from ssl_ecg.train.supervised_module import rate_factor
-from ssl_ecg.train.supervised_plan import Plan
+from ssl_ecg.train.losses.classes import BCE
+from ssl_ecg.train.supervised.data import open_labelled, read_metadata
+from ssl_ecg.train.supervised.model import Supervised, depth_units, parameter_groups
+from ssl_ecg.train.supervised.module import rate_factor
+from ssl_ecg.train.supervised.plan import Plan
 
 
 def model(**more) -> Supervised:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ssl_ecg.errors import RecipeError
-from ssl_ecg.train.losses_base import Logits, SupervisedLoss
+from ssl_ecg.train.losses.base import Logits, SupervisedLoss
 
 
 class ValueLoss(SupervisedLoss):

@@ -15,9 +15,9 @@ from ssl_ecg.train.launch import find_place
 from ssl_ecg.train.state import load_state, of_another_model
 from ssl_ecg.train.stop import StopTogether
 from ssl_ecg.train.stream import BatchStream, leave_stopping
-from ssl_ecg.train.supervised import Supervised
-from ssl_ecg.train.supervised_module import SupervisedModule, Watch
-from ssl_ecg.train.supervised_plan import Plan
+from ssl_ecg.train.supervised.model import Supervised
+from ssl_ecg.train.supervised.module import SupervisedModule, Watch
+from ssl_ecg.train.supervised.plan import Plan
 from ssl_ecg.train.trainer import make_trainer
 
 

@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ssl_ecg.errors import RecipeError
-from ssl_ecg.train.losses_base import SupervisedLoss, balance
-from ssl_ecg.train.losses_challenge import ChallengeScore
-from ssl_ecg.train.losses_exclusive import CrossEntropy
-from ssl_ecg.train.losses_values import MSE, Huber
+from ssl_ecg.train.losses.base import SupervisedLoss, balance
+from ssl_ecg.train.losses.challenge import ChallengeScore
+from ssl_ecg.train.losses.exclusive import CrossEntropy
+from ssl_ecg.train.losses.values import MSE, Huber
 
 _TINY = 1e-12
 """Floor of an error under a power: below 1 the power has no derivative at 0."""

@@ -17,8 +17,8 @@ from ssl_ecg.methods.base import Batch
 from ssl_ecg.train.callbacks import StateSaver
 from ssl_ecg.train.monitor import add_row, check_loss, reopen_log
 from ssl_ecg.train.stream import step_seed
-from ssl_ecg.train.supervised import Supervised, parameter_groups
-from ssl_ecg.train.supervised_plan import Plan
+from ssl_ecg.train.supervised.model import Supervised, parameter_groups
+from ssl_ecg.train.supervised.plan import Plan
 
 
 def log_columns(figure: str) -> tuple[str, ...]:

@@ -17,8 +17,8 @@ from ssl_ecg.train.launch import check_devices, find_place, launch
 from ssl_ecg.train.order import make_order
 from ssl_ecg.train.precision import Precision
 from ssl_ecg.train.state import load_state, of_another_model
-from ssl_ecg.train.supervised import Mode, Norms, Supervised
-from ssl_ecg.train.supervised_plan import Plan, Schedule
+from ssl_ecg.train.supervised.model import Mode, Norms, Supervised
+from ssl_ecg.train.supervised.plan import Plan, Schedule
 
 STATE = "last.ckpt"
 _BLENDS = (0.25, 0.5, 0.75)
@@ -217,7 +217,7 @@ def _batch(wanted: int, there: int, world: int) -> int:
 
 def _train(model: Supervised, *arguments: Any) -> None:
     """Train a copy, as what is sent to another process shares its memory with the sender."""
-    from ssl_ecg.train.supervised_run import run_supervised
+    from ssl_ecg.train.supervised.run import run_supervised
 
     run_supervised(copy.deepcopy(model), *arguments)
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ssl_ecg.errors import RecipeError
 from ssl_ecg.methods.gathering import mean_of_all
-from ssl_ecg.train.losses_base import Logits, Mask, SupervisedLoss, balance
+from ssl_ecg.train.losses.base import Logits, Mask, SupervisedLoss, balance
 
 _NEVER = -1e30
 """Logit of a class of which nothing is known."""

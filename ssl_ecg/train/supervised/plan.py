@@ -8,7 +8,7 @@ from typing import Literal
 
 from ssl_ecg.errors import RecipeError
 from ssl_ecg.train.precision import Precision
-from ssl_ecg.train.supervised import MODES, Mode, Norms
+from ssl_ecg.train.supervised.model import MODES, Mode, Norms
 
 Schedule = Literal["cosine", "plateau", "step"]
 

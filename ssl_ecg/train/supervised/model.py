@@ -16,7 +16,7 @@ from ssl_ecg.preprocessing import Preprocessing
 from ssl_ecg.scaling import scale_strips
 from ssl_ecg.train.decay import undecayed
 from ssl_ecg.train.heads import Head
-from ssl_ecg.train.losses_base import SupervisedLoss
+from ssl_ecg.train.losses.base import SupervisedLoss
 
 Mode = Literal["frozen", "linear_then_full", "layerwise", "full"]
 Norms = Literal["fixed", "batch"]

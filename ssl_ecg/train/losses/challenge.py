@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from ssl_ecg.errors import LabelError, RecipeError
 from ssl_ecg.processes import sum_of_all, world_size
 from ssl_ecg.tasks.cinc2021 import challenge_weights
-from ssl_ecg.train.losses_base import Logits, Mask, SupervisedLoss
+from ssl_ecg.train.losses.base import Logits, Mask, SupervisedLoss
 
 
 def soft_challenge_score(
