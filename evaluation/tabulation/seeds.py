@@ -3,38 +3,45 @@
 from __future__ import annotations
 
 from statistics import fmean, stdev
+from typing import Any
 
 from .comparison import DOCUMENT, FEW, SOURCE
 from .formats import number_word, score
 from .layout import Cell, Column, Results, Row, Table, value
 
-MORE_THAN_ONE = {
-    "simclr": ("linear", "`simclr`, linear"),
-    "guided": ("linear", "`guided`, linear"),
-    "clocs": ("linear", "`clocs`, linear"),
-    "polywindow": ("linear", "`polywindow`, linear"),
-    "untrained": ("linear", "untrained, linear"),
-    "finetuned_simclr": ("finetuned", "`simclr`, fine-tuned"),
-    "finetuned_guided": ("finetuned", "`guided`, fine-tuned"),
-    "scratch": ("finetuned", "from scratch"),
-}
-"""Cell -> how it is judged, and what it is called."""
+JUDGED_BY = {"pretrained": "linear", "untrained": "linear", "finetuned": "finetuned"}
+"""Kind of cell -> how it is judged; the table has the cells of these kinds, in this order."""
+ALL_ROTATIONS = 3
 
 
 def seed_rows(results: Results) -> list[Row]:
-    """Make one row for each of the cells with several seeds."""
+    """Make one row for each cell with several seeds on all rotations."""
+    cells = results.find(SOURCE, "cells") or {}
     return [
-        Row(cell, label)
-        for cell, (_, label) in MORE_THAN_ONE.items()
-        if len(results.find(SOURCE, "cells", cell, "seeds") or ()) > 1
+        Row(name, cell_name(facts["cell"]))
+        for kind in JUDGED_BY
+        for name, facts in sorted(cells.items())
+        if facts["cell"]["kind"] == kind and len(facts["seeds"]) > 1 and len(facts["divisions"]) == ALL_ROTATIONS
     ]
+
+
+def cell_name(cell: dict[str, Any]) -> str:
+    """Say what a cell is and how it is judged.
+
+    >>> cell_name({"kind": "pretrained", "name": "clocs"}), cell_name({"kind": "finetuned", "name": "scratch"})
+    ('`clocs`, linear', 'from scratch')
+    """
+    if cell["kind"] == "finetuned":
+        return f"`{cell['pretrained']}`, fine-tuned" if "pretrained" in cell else "from scratch"
+    return f"{'untrained' if cell['kind'] == 'untrained' else '`' + cell['name'] + '`'}, linear"
 
 
 def _spread(size: str) -> Cell:
     """Make cells with the standard deviation, over the seeds, of the mean of the rotations."""
 
     def text(results: Results, row: str) -> str:
-        found = results.find(SOURCE, "cells", row, "by_rotation", f"{MORE_THAN_ONE[row][0]}/{size}")
+        facts = results.find(SOURCE, "cells", row)
+        found = facts["by_rotation"].get(f"{JUDGED_BY[facts['cell']['kind']]}/{size}")
         if not found:
             return ""
         return score(stdev(fmean(values) for values in zip(*found.values(), strict=True)), 4)
