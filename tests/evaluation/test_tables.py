@@ -7,6 +7,7 @@ import importlib
 import json
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -206,13 +207,18 @@ def test_tables_grow_with_cells_rotations_seeds_and_draws(project):
         entry = {"value": -0.0123, "low": -0.02, "high": 0.004, "seeds": [0], "divisions": ["1-3"]}
         pairs = {f"linear/{size} - simclr linear/{size}": entry for size in ("all", "100")}
         facts = {"kind": "pretrained", "encoder": {"name": "resnet9", "widths": [32, 64]}, "against": ["simclr"]}
-        content["cells"]["simclr_resnet9"] = {"cell": facts, "parameters": 1234567, "dim": 64, "auroc": {}}
+        ran = {"seeds": [0], "divisions": ["1-3"], "auroc": {}}
+        content["cells"]["simclr_resnet9"] = {**ran, "cell": facts, "parameters": 1234567, "dim": 64}
         content["differences"]["simclr_resnet9"] = pairs
-        content["cells"]["new_method"] = {"cell": {"kind": "pretrained"}, "auroc": {}}
-        more = {**entry, "seeds": [0, 1], "divisions": ["1-3", "4-6", "7-9"]}
+        often = {"seeds": [0, 1], "divisions": ["1-3", "4-6", "7-9"]}
+        by_rotation = {"linear/all": {"1-3": [0.8, 0.9], "4-6": [0.7, 0.7], "7-9": [0.6, 0.8]}}
+        facts = {"kind": "pretrained", "name": "new_method"}
+        content["cells"]["new_method"] = {**ran, **often, "cell": facts, "by_rotation": by_rotation}
+        more = {**entry, **often}
         content["differences"]["new_method"] = {"linear/all - simclr linear/all": more}
         seen = {"kind": "pretrained", "labels": "100", "against": ["simclr_ptbxl"]}
         content["cells"]["taught_100"] = {
+            **ran,
             "cell": seen,
             "auroc": {"linear/100": {"value": 0.8, "low": 0.7, "high": 0.9}},
         }
@@ -226,6 +232,8 @@ def test_tables_grow_with_cells_rotations_seeds_and_draws(project):
     written = "-0.012 [-0.020, 0.004]"
     expected = ["`resnet9`, widths 32, 64", "1,234,567", "64", "first", "one", written, written, ""]
     assert expected in table_of(text, "backbones")
+    spread = f"{statistics.stdev([0.7, 0.8]):.4f}"  # of the means of the rotations
+    assert ["`new_method`, linear", "two", spread, "", ""] in table_of(text, "seeds")
     assert ["`new_method`", "three", "two", written, "", ""] in table_of(text, "methods less simclr")
     assert ["`a_novel`", "", "", written] in table_of(text, "ablations")
     assert ["`taught`", "100", "first", "one", "0.800 [0.700, 0.900]", written, ""] in table_of(text, "semi-supervised")
