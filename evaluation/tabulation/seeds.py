@@ -33,7 +33,7 @@ def cell_name(cell: dict[str, Any]) -> str:
     """
     if cell["kind"] == "finetuned":
         return f"`{cell['pretrained']}`, fine-tuned" if "pretrained" in cell else "from scratch"
-    return f"{'untrained' if cell['kind'] == 'untrained' else '`' + cell['name'] + '`'}, linear"
+    return "untrained, linear" if cell["kind"] == "untrained" else f"`{cell['name']}`, linear"
 
 
 def _spread(size: str) -> Cell:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from ssl_ecg.errors import LabelError
 from ssl_ecg.estimator import Estimator, check_vectors
 from ssl_ecg.evaluate.metrics import UndefinedClassWarning, auroc, best_f1_thresholds, macro
-from ssl_ecg.probing.linear import check_labels, mean_and_scale, warn_degenerate
+from ssl_ecg.probing.linear import check_labels, check_pairs, mean_and_scale, warn_degenerate
 
 FloatArray = NDArray[np.float64]
 
@@ -83,11 +83,7 @@ class KNNProbe(Estimator):
             If shapes do not fit, embeddings are not finite, or labels not binary.
         """
         vectors, labels = check_vectors(Z, "KNNProbe"), check_labels(Y)
-        if len(vectors) != len(labels) or len(labels) == 0:
-            problem = f"{len(vectors)} embeddings for {len(labels)} rows of labels"
-            raise LabelError("KNNProbe", problem, "give one row of labels for each embedding")
-        if (Z_val is None) != (Y_val is None):
-            raise LabelError("KNNProbe", "only one of Z_val and Y_val is given", "give both or none")
+        check_pairs("KNNProbe", "labels", (vectors, labels), (Z_val, Y_val))
         if len(self.ks) == 0 or min(self.ks) < 1 or self.temperature <= 0:
             raise LabelError("KNNProbe", f"ks {self.ks}, temperature {self.temperature}", "give positive numbers")
         self._remember(vectors, labels)

@@ -94,11 +94,7 @@ class LinearProbe(Estimator):
             If shapes do not fit, embeddings are not finite, or labels not binary.
         """
         vectors, labels = check_vectors(Z, "LinearProbe"), check_labels(Y)
-        if len(vectors) != len(labels) or len(labels) == 0:
-            problem = f"{len(vectors)} embeddings for {len(labels)} rows of labels"
-            raise LabelError("LinearProbe", problem, "give one row of labels for each embedding")
-        if (Z_val is None) != (Y_val is None):
-            raise LabelError("LinearProbe", "only one of Z_val and Y_val is given", "give both or none")
+        check_pairs("LinearProbe", "labels", (vectors, labels), (Z_val, Y_val))
         strengths = np.sort(np.asarray(self.strengths, dtype=np.float64))
         if strengths.size == 0 or not (strengths > 0).all():
             raise LabelError("LinearProbe", f"strengths {self.strengths}", "give numbers greater than zero")
@@ -193,6 +189,21 @@ class _Path:
         """Give (strength, record, class)."""
         standard = (vectors - self.mean) / self.scale
         return np.asarray(standard @ self.coef.transpose(0, 2, 1) + self.intercept[:, None])
+
+
+def check_pairs(
+    where: str,
+    what: str,
+    training: tuple[NDArray[np.floating], FloatArray],
+    validation: tuple[ArrayLike | None, ArrayLike | None],
+) -> None:
+    """Refuse embeddings without a row of labels or targets each, none at all, and half of a validation set."""
+    vectors, rows = training
+    if len(vectors) != len(rows) or len(rows) == 0:
+        problem = f"{len(vectors)} embeddings for {len(rows)} rows of {what}"
+        raise LabelError(where, problem, f"give one row of {what} for each embedding")
+    if (validation[0] is None) != (validation[1] is None):
+        raise LabelError(where, "only one of Z_val and Y_val is given", "give both or none")
 
 
 def check_labels(Y: ArrayLike) -> FloatArray:

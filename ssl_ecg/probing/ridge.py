@@ -13,7 +13,7 @@ from ssl_ecg.errors import LabelError
 from ssl_ecg.estimator import Estimator, check_vectors
 from ssl_ecg.evaluate.regression import r2
 from ssl_ecg.evaluate.sampling import grouped_folds
-from ssl_ecg.probing.linear import mean_and_scale
+from ssl_ecg.probing.linear import check_pairs, mean_and_scale
 
 FloatArray = NDArray[np.float64]
 PENALTIES = (1e-2, 1e-1, 1.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4, 1e5)
@@ -89,11 +89,7 @@ class RidgeProbe(Estimator):
             If shapes do not fit, embeddings are not finite, or a target is known of fewer than two records.
         """
         vectors, values = check_vectors(Z, "RidgeProbe"), _values(Y)
-        if len(vectors) != len(values):
-            problem = f"{len(vectors)} embeddings for {len(values)} rows of targets"
-            raise LabelError("RidgeProbe", problem, "give one row of targets for each embedding")
-        if (Z_val is None) != (Y_val is None):
-            raise LabelError("RidgeProbe", "only one of Z_val and Y_val is given", "give both or none")
+        check_pairs("RidgeProbe", "targets", (vectors, values), (Z_val, Y_val))
         penalties = np.sort(np.asarray(self.penalties, dtype=np.float64))
         if penalties.size == 0 or not (penalties > 0).all():
             raise LabelError("RidgeProbe", f"penalties {self.penalties}", "give numbers greater than zero")

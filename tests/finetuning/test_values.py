@@ -84,6 +84,8 @@ def test_without_validation_patients_are_kept_together() -> None:
         RidgeProbe().fit(z, np.where(np.arange(80) == 3, 1.0, np.nan))
     with pytest.raises(LabelError, match="not numbers"):
         RidgeProbe().fit(z, np.array(["old"] * 80))
+    with pytest.raises(LabelError, match="0 embeddings for 0 rows of targets"):
+        RidgeProbe().fit(z[:0], y[:0])
 
 
 def embeddings(n: int = 240) -> Embeddings:
