@@ -12,8 +12,8 @@ from torch import Tensor
 from ssl_ecg.methods.base import Batch, Method, begin_step
 from ssl_ecg.preprocessing import Preprocessing
 from ssl_ecg.scaling import scale_strips
-from ssl_ecg.train.decay import decay_groups
 from ssl_ecg.train.monitor import check_loss
+from ssl_ecg.train.optimiser import adamw, decay_groups
 from ssl_ecg.train.stream import step_seed
 
 
@@ -67,6 +67,6 @@ class MethodModule(pl.LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         """AdamW with a cosine schedule after a linear warm-up, stepped with every batch."""
-        optimizer = torch.optim.AdamW(decay_groups(self.method, self.weight_decay), lr=self.lr)  # type: ignore[arg-type]
+        optimizer = adamw(decay_groups(self.method, self.weight_decay), self.lr)  # type: ignore[arg-type]
         scheduler = CosineWarmupScheduler(optimizer, self.warmup_steps, self.steps, end_value=1e-3)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -107,7 +107,7 @@ def train(name: str, rank: int = 0, world: int = 1) -> dict[str, Any]:
     from test_methods import batch, build
 
     from ssl_ecg.models.norm import synchronise_norms
-    from ssl_ecg.train.decay import decay_groups
+    from ssl_ecg.train.optimiser import decay_groups
 
     method = build(name.removesuffix("-apart"))
     TWEAKS.get(name, lambda method: None)(method)

@@ -229,7 +229,7 @@ def test_lead_sets_keep_a_set_and_leave_what_has_none() -> None:
 
 def test_state_space_and_vectors_have_no_weight_decay() -> None:
     from ssl_ecg.models.s4 import S4Encoder
-    from ssl_ecg.train.decay import decay_groups
+    from ssl_ecg.train.optimiser import decay_groups
 
     encoder = S4Encoder(width=4, depth=2, state=4)
     names = {id(p): name for name, p in encoder.named_parameters()}

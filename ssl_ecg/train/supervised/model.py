@@ -14,9 +14,9 @@ from ssl_ecg.errors import RecipeError
 from ssl_ecg.methods.base import Batch, gate, make_views
 from ssl_ecg.preprocessing import Preprocessing
 from ssl_ecg.scaling import scale_strips
-from ssl_ecg.train.decay import undecayed
 from ssl_ecg.train.heads import Head
 from ssl_ecg.train.losses.base import SupervisedLoss
+from ssl_ecg.train.optimiser import undecayed
 
 Mode = Literal["frozen", "linear_then_full", "layerwise", "full"]
 Norms = Literal["fixed", "batch"]

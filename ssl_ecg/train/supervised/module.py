@@ -16,6 +16,7 @@ from torch import Tensor
 from ssl_ecg.methods.base import Batch
 from ssl_ecg.train.callbacks import StateSaver
 from ssl_ecg.train.monitor import add_row, check_loss, reopen_log
+from ssl_ecg.train.optimiser import adamw
 from ssl_ecg.train.stream import step_seed
 from ssl_ecg.train.supervised.model import Supervised, parameter_groups
 from ssl_ecg.train.supervised.plan import Plan
@@ -100,7 +101,7 @@ class SupervisedModule(pl.LightningModule):
             self.model, mode=plan.mode, lr=plan.lr, encoder_lr=plan.encoder_lr, layer_decay=plan.layer_decay,
             weight_decay=plan.weight_decay,
         )  # fmt: skip
-        optimizer = torch.optim.AdamW(groups, lr=plan.lr)
+        optimizer = adamw(groups, plan.lr)
         factors = [self._factor(plan.linear_steps if group["part"] == "encoder" else 0) for group in groups]
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factors)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
