@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from join import joined_differences, joined_entry
 from protocol import INNER, ROTATIONS, archives, rotation
 
 from ssl_ecg.evaluate.bootstrap import bootstrap_intervals, paired_difference
@@ -79,30 +81,47 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "results.json")
     parser.add_argument("--resamples", type=int, default=1000)
     parser.add_argument("--only", nargs="+", help="cells; what the results say of others stays")
+    parser.add_argument("--add", action="store_true", help="join seeds that the results lack to those that they have")
     options = parser.parse_args()
+    if options.add and not options.only:
+        parser.error("--add needs --only: the cells that have gone on elsewhere")
     labelled, everything = archives(options.data, options.work)
     cuts = {name: rotation(labelled, name) for name in (*ROTATIONS, *INNER)}
     found = load(options.work)
+    before = json.loads(options.out.read_text()) if options.only else {"cells": {}, "differences": {}}
     chosen = {cell: runs for cell, runs in found.items() if not options.only or cell in options.only}
-    table = {cell: summary(runs, cuts, options.resamples) for cell, runs in chosen.items()}
+    if options.add:
+        chosen = {cell: without(runs, before["cells"].get(cell, {}).get("seeds", ())) for cell, runs in chosen.items()}
+    table = {cell: summary(runs, cuts, options.resamples) for cell, runs in chosen.items() if runs}
     for cell, entry in table.items():
         print(cell, entry["divisions"], {key: round(v["value"], 4) for key, v in entry["auroc"].items()}, flush=True)
-    before = json.loads(options.out.read_text()) if options.only else {"cells": {}, "differences": {}}
     for entry in table.values():
         entry["cell"] = json.loads(json.dumps(entry["cell"]).replace(str(options.data), "{data}"))
-    whole = {**before["cells"], **table}
+    new = differences(found, table, {**before["cells"], **table}, cuts, options.resamples)
+    if options.add:
+        new = {cell: joined_differences(before["differences"].get(cell, {}), value) for cell, value in new.items()}
+        old = {cell: before["cells"][cell] for cell in table if cell in before["cells"]}
+        table |= {cell: joined_entry(entry, table[cell]) for cell, entry in old.items()}
+    made_with = {
+        "archives": {"labelled": labelled.fingerprint, "pretraining": everything.fingerprint},
+        "versions": versions(),
+        "hardware": machine(),
+    }
     write_json(
         options.out,
         {
             "protocol": "macro AUROC of five superclasses, mean of the divisions, 95 % bootstrap over patients",
-            "cells": whole,
-            "differences": {**before["differences"], **differences(found, table, whole, cuts, options.resamples)},
+            "cells": {**before["cells"], **table},
+            "differences": {**before["differences"], **new},
             "collapse_is_below": COLLAPSED,
-            "archives": {"labelled": labelled.fingerprint, "pretraining": everything.fingerprint},
-            "versions": versions(),
-            "hardware": f"{processor()}, {os.cpu_count()} cores, one thread a run",
+            **{name: before.get(name, value) for name, value in made_with.items()},
         },
     )
+
+
+def without(runs: dict[tuple[str, int], Any], seeds: Iterable[int]) -> dict[tuple[str, int], Any]:
+    """Leave out the runs of some seeds."""
+    return {(name, seed): run for (name, seed), run in runs.items() if seed not in seeds}
 
 
 def summary(runs: dict[Any, Any], cuts: dict[str, Any], n_resamples: int) -> dict[str, Any]:
@@ -120,6 +139,7 @@ def summary(runs: dict[Any, Any], cuts: dict[str, Any], n_resamples: int) -> dic
         "cell": facts[0]["cell"],
         "divisions": divisions,
         "seeds": seeds,
+        "machines": [{"seeds": seeds, "hardware": machine()}],
         **{k: float(np.median(values)) for k, values in figures(facts).items()},
         **{k: facts[0][k] for k in ("parameters", "dim") if k in facts[0]},
         "auroc": {key: judge.interval(judge.joined(runs, key, seeds)) for key in keys},
@@ -176,10 +196,11 @@ def differences(
     return out
 
 
-def processor() -> str:
-    """Name the processor."""
+def machine() -> str:
+    """Name the processor that this runs on."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown")
+    name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown")
+    return f"{name}, {os.cpu_count()} cores, one thread a run"
 
 
 if __name__ == "__main__":
