@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from ssl_ecg.data.record import Record
     from ssl_ecg.data.simulate import simulate
     from ssl_ecg.data.strips import Strips
-    from ssl_ecg.embedding import embed
-    from ssl_ecg.embeddings import Embeddings, load_embeddings
+    from ssl_ecg.embedding.run import embed
+    from ssl_ecg.embedding.vectors import Embeddings, load_embeddings
     from ssl_ecg.errors import SSLECGError
     from ssl_ecg.explain.occlusion import occlude
     from ssl_ecg.finetuning.folds import finetune_folds
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Archive": "data.archive",
     "DensityScreen": "screen.density",
-    "Embeddings": "embeddings",
+    "Embeddings": "embedding.vectors",
     "KMeansScreen": "screen.kmeans",
     "KNNProbe": "probing.knn",
     "KNNScreen": "screen.knn",
@@ -59,12 +59,12 @@ _HOMES = {
     "build_encoder": "models.registry",
     "cluster": "clusters.clustering",
     "download": "data.download",
-    "embed": "embedding",
+    "embed": "embedding.run",
     "finetune": "finetuning.run",
     "finetune_folds": "finetuning.folds",
     "finetune_seeds": "finetuning.seeds",
     "labelling_order": "clusters.order",
-    "load_embeddings": "embeddings",
+    "load_embeddings": "embedding.vectors",
     "load_encoder": "train.checkpoint",
     "monitor_stream": "monitor.stream",
     "occlude": "explain.occlusion",

@@ -171,7 +171,7 @@ def pretrained(recipe: dict[str, Any], archive: Archive, checkpoint: str | Path)
 
 def _began_with(method: nn.Module, checkpoint: str | Path | None) -> str | None:
     """Give the fingerprint of the weights that a run begins with, if they are another run's."""
-    from ssl_ecg.embedding import weights_fingerprint
+    from ssl_ecg.embedding.run import weights_fingerprint
 
     return None if checkpoint is None else weights_fingerprint(method.encoder)  # type: ignore[arg-type]
 

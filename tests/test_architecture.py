@@ -19,7 +19,7 @@ ROOT = Path(ssl_ecg.__file__).parent
 FLOORS: list[tuple[str, ...]] = [
     ("_version", "errors", "leads", "tasks"),
     (
-        *("signal", "spectral", "files", "waiting", "estimator", "logistic", "preprocessing", "embeddings"),
+        *("signal", "spectral", "files", "waiting", "estimator", "logistic", "preprocessing", "embedding.vectors"),
         "tree_arrays",
         *("evaluate.metrics", "evaluate.bootstrap", "evaluate.sampling", "evaluate.splits", "evaluate.counting"),
         *("evaluate.decisions", "evaluate.calibration", "evaluate.challenge"),
@@ -32,7 +32,7 @@ FLOORS: list[tuple[str, ...]] = [
         *("augment", "models", "screen", "scaling", "processes", "features"),
         *("probing.linear", "probing.knn", "probing.ridge"),
     ),
-    ("methods", "embedding", "embedding_files", "map", "sources", "probing"),
+    ("methods", "embedding", "map", "sources", "probing"),
     ("train", "monitor"),
     ("recipes", "recipe_yaml", "run_folder", "evaluate"),
     (
@@ -260,7 +260,7 @@ def test_lightly_and_lightning_stay_where_they_belong() -> None:
             assert "lightly" not in foreign(module, late=False), f"{module} imports lightly outside a function"
 
 
-@pytest.mark.parametrize("module", ["methods.registry", "train.checkpoint", "train.fit", "embedding"])
+@pytest.mark.parametrize("module", ["methods.registry", "train.checkpoint", "train.fit", "embedding.run"])
 def test_lightning_is_loaded_by_training_alone(module: str) -> None:
     loaded = set().union(*(foreign(name, late=False) for name in reached(module)))
     assert not loaded & {"lightly", "pytorch_lightning"}

@@ -59,7 +59,7 @@ def _embed(n: int, folder: str) -> None:
     import torch
 
     from ssl_ecg.data.archive import Archive
-    from ssl_ecg.embedding import embed
+    from ssl_ecg.embedding.run import embed
     from ssl_ecg.models.registry import build_encoder
     from ssl_ecg.preprocessing import Preprocessing
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from ssl_ecg import Archive, LinearProbe, load_encoder
 from ssl_ecg.augment.noise_parts import Part
-from ssl_ecg.embedding import embed_signal
+from ssl_ecg.embedding.run import embed_signal
 from ssl_ecg.evaluate.bootstrap import bootstrap_intervals, paired_difference
 from ssl_ecg.evaluate.perturbations import (
     Gain,

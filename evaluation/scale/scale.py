@@ -88,7 +88,7 @@ def _pretrain(n: int, folder: Path) -> None:
 
 def _embed(n: int, folder: Path) -> None:
     from ssl_ecg.data.archive import Archive
-    from ssl_ecg.embedding import embed
+    from ssl_ecg.embedding.run import embed
     from ssl_ecg.pretraining import random_encoder
 
     archive = Archive(folder)

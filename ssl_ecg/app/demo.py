@@ -15,7 +15,7 @@ from ssl_ecg.app.screen_words import make_scores
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.data.corpora import open_corpus
 from ssl_ecg.data.prepare import prepare
-from ssl_ecg.embeddings import Embeddings
+from ssl_ecg.embedding.vectors import Embeddings
 from ssl_ecg.errors import ArchiveError, LabelError
 from ssl_ecg.files import plain, write_json
 from ssl_ecg.recipes import load_recipe
@@ -162,7 +162,7 @@ def _pretrain(bound: dict[str, Any], archive: Archive, run: Path, task: str | No
 
 def _embed_both(bound: dict[str, Any], archive: Archive, out: Path, seed: int, progress: bool) -> Embeddings:
     """Embed with the pretrained and with the untrained encoder; give the former."""
-    from ssl_ecg.embedding import embed
+    from ssl_ecg.embedding.run import embed
     from ssl_ecg.pretraining import random_encoder
     from ssl_ecg.train.checkpoint import load_encoder
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from ssl_ecg.embeddings import Embeddings
+    from ssl_ecg.embedding.vectors import Embeddings
     from ssl_ecg.monitor.tables import Tables
 
 STRIP = 10.0
@@ -76,7 +76,7 @@ def monitor_with_report(
     SSLECGError
         As recording, checkpoint or reference demand.
     """
-    from ssl_ecg.embeddings import load_embeddings
+    from ssl_ecg.embedding.vectors import load_embeddings
     from ssl_ecg.errors import SignalError
     from ssl_ecg.monitor.recording import monitor_recording
     from ssl_ecg.monitor.tables import read_tables, write_annotations, write_parquet
@@ -107,7 +107,7 @@ def monitor_with_report(
 
 def _usual(reference: Embeddings, encoder: nn.Module) -> NDArray[np.floating]:
     """Give the vectors of a reference; those of another encoder may have as many numbers and mean nothing here."""
-    from ssl_ecg.embedding import weights_fingerprint
+    from ssl_ecg.embedding.run import weights_fingerprint
     from ssl_ecg.errors import SignalError
 
     made_by = (reference.card or {}).get("encoder")

@@ -14,7 +14,7 @@ from ssl_ecg.app.inputs import Anomaly, MapPoints, Quality, Recording, Thumbnail
 from ssl_ecg.app.map_data import MOST_POINTS, MOST_THUMBNAILS, choose_points
 from ssl_ecg.app.mapping import fitting_task, label_colours
 from ssl_ecg.data.archive import Archive
-from ssl_ecg.embeddings import Embeddings
+from ssl_ecg.embedding.vectors import Embeddings
 from ssl_ecg.errors import SignalError
 from ssl_ecg.plot.thumbnail import SECONDS, choose_leads, shrink
 from ssl_ecg.screen.folder import record_keys

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.data.layout import HEAD, ORDER
-from ssl_ecg.embeddings import Embeddings, load_embeddings
+from ssl_ecg.embedding.vectors import Embeddings, load_embeddings
 from ssl_ecg.errors import ArchiveError, CheckpointError, SignalError
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def open_source(
             raise CheckpointError(str(path), "is an archive, and no encoder was named", remedy)
         if not len(opened):
             raise ArchiveError(str(path), "holds no recordings that can be used", "see Archive(path).failed")
-        from ssl_ecg.embedding import embed
+        from ssl_ecg.embedding.run import embed
 
         records = embed(encoder, opened, out=embedded, progress=progress, card={"checkpoint": checkpoint})
         return Source(records, embedded, opened)
@@ -158,7 +158,7 @@ def _is_archive(path: Path) -> bool:
 
 
 def _check_encoder(records: Embeddings, path: Path, encoder: nn.Module) -> None:
-    from ssl_ecg.embedding import weights_fingerprint
+    from ssl_ecg.embedding.run import weights_fingerprint
 
     known = records.card.get("encoder")
     if (known is not None and known != weights_fingerprint(encoder)) or records.dim != encoder.dim:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ssl_ecg.app.inputs import Scores, Summary
 from ssl_ecg.app.screen_by_error import RECONSTRUCTION
-from ssl_ecg.embeddings import Embeddings
+from ssl_ecg.embedding.vectors import Embeddings
 from ssl_ecg.screen.detectors import DETECTORS
 from ssl_ecg.screen.operating import OperatingPoint
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ssl_ecg.clusters.agreement import enrichment, label_agreement
 from ssl_ecg.clusters.clustering import Clustering
-from ssl_ecg.embeddings import Embeddings
+from ssl_ecg.embedding.vectors import Embeddings
 from ssl_ecg.errors import SignalError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_ecg.clusters.stability import Stability, measure_stability
-from ssl_ecg.embeddings import Embeddings
+from ssl_ecg.embedding.vectors import Embeddings
 from ssl_ecg.errors import SignalError
 from ssl_ecg.screen.base import subsample
 from ssl_ecg.screen.density import DensityScreen

@@ -12,7 +12,7 @@ from ssl_ecg._version import __version__
 from ssl_ecg.clusters.cards import assignments, describe_clusters, representatives
 from ssl_ecg.clusters.clustering import cluster
 from ssl_ecg.clusters.order import Coverage, labelling_order
-from ssl_ecg.embeddings import Embeddings, load_embeddings
+from ssl_ecg.embedding.vectors import Embeddings, load_embeddings
 from ssl_ecg.errors import ArchiveError
 from ssl_ecg.files import write_json, write_whole
 

@@ -81,7 +81,7 @@ def embed_archive(options: argparse.Namespace) -> None:
         _expert_features(options)
         return
     from ssl_ecg.data.archive import Archive
-    from ssl_ecg.embedding import embed
+    from ssl_ecg.embedding.run import embed
     from ssl_ecg.pretraining import random_encoder
     from ssl_ecg.train.checkpoint import load_encoder
 

@@ -24,7 +24,7 @@ def vectors_of(model: Any, archive: Archive, *, batch_size: int = 64) -> NDArray
         If a function does not give one finite embedding for each record, all of one length.
     """
     if hasattr(model, "preprocessing"):
-        from ssl_ecg.embedding import embed
+        from ssl_ecg.embedding.run import embed
 
         return embed(model, archive).vectors
     lengths = archive.n_samples

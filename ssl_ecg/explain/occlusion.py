@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ssl_ecg.data.archive import Archive
-from ssl_ecg.embedding import LONGEST, embed_signal
+from ssl_ecg.embedding.run import LONGEST, embed_signal
 from ssl_ecg.errors import SignalError
 from ssl_ecg.explain.reasons import Reasons, share_out
 from ssl_ecg.explain.segments import cut_segments

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.data.engine import PROCESSES, open_engine
-from ssl_ecg.embeddings import Embeddings
+from ssl_ecg.embedding.vectors import Embeddings
 from ssl_ecg.errors import ArchiveError, SignalError, SSLECGError
 from ssl_ecg.features.beats import AMPLITUDES, INTERVALS, beat_features
 from ssl_ecg.features.qrs import r_peaks

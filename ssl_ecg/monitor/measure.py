@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_ecg.embedding import embed_signal
+from ssl_ecg.embedding.run import embed_signal
 from ssl_ecg.errors import SignalError
 from ssl_ecg.features.qrs import REFRACTORY, r_peaks
 from ssl_ecg.monitor.blocks import Block

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ssl_ecg.data.readers.long import LongRecording
-from ssl_ecg.embedding import weights_fingerprint
+from ssl_ecg.embedding.run import weights_fingerprint
 from ssl_ecg.errors import RecordError
 from ssl_ecg.files import make_folder, plain, write_json, write_whole
 from ssl_ecg.monitor.event_files import FILES, EventFiles

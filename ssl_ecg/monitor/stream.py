@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ssl_ecg.embedding import embed_signal
+from ssl_ecg.embedding.run import embed_signal
 from ssl_ecg.errors import SignalError
 from ssl_ecg.monitor.baseline import BeatBaseline, WindowBaseline
 from ssl_ecg.monitor.blocks import Block, BlockCutter

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_ecg.embeddings import Embeddings, load_embeddings
+from ssl_ecg.embedding.vectors import Embeddings, load_embeddings
 from ssl_ecg.errors import LabelError
 from ssl_ecg.evaluate.splits import Folds
 from ssl_ecg.features.baselines import BASELINES

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_ecg.embeddings import Embeddings, align
+from ssl_ecg.embedding.vectors import Embeddings, align
 from ssl_ecg.errors import LabelError
 from ssl_ecg.evaluate.bootstrap import bootstrap_intervals, paired_difference
 from ssl_ecg.evaluate.metrics import auroc, average_precision, f1

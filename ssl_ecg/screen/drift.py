@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ssl_ecg.embeddings import Embeddings, load_embeddings
+from ssl_ecg.embedding.vectors import Embeddings, load_embeddings
 from ssl_ecg.errors import SignalError
 from ssl_ecg.estimator import check_vectors
 from ssl_ecg.evaluate.metrics import auroc

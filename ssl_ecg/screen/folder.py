@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_ecg._version import __version__
-from ssl_ecg.embeddings import Embeddings, load_embeddings
+from ssl_ecg.embedding.vectors import Embeddings, load_embeddings
 from ssl_ecg.errors import SignalError
 from ssl_ecg.files import write_json, write_whole
 from ssl_ecg.screen.base import Detector, in_blocks, subsample

@@ -12,7 +12,7 @@ from torch import nn
 
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.data.strips import Strips
-from ssl_ecg.embedding import embed_signal
+from ssl_ecg.embedding.run import embed_signal
 from ssl_ecg.errors import LabelError
 from ssl_ecg.evaluate.metrics import UndefinedClassWarning, macro_auroc
 from ssl_ecg.probing.linear import LinearProbe

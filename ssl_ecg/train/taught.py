@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from ssl_ecg.data.archive import Archive
-from ssl_ecg.embedding import embed
-from ssl_ecg.embeddings import load_embeddings
+from ssl_ecg.embedding.run import embed
+from ssl_ecg.embedding.vectors import load_embeddings
 from ssl_ecg.train.checkpoint import load_encoder, read_card
 from ssl_ecg.waiting import await_result, watched
 

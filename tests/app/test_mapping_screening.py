@@ -15,7 +15,7 @@ from ssl_ecg.app.screen_parts import find_anomalies, find_quality
 from ssl_ecg.app.screening import screen_with_report
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.data.record import Record
-from ssl_ecg.embeddings import Embeddings, load_embeddings
+from ssl_ecg.embedding.vectors import Embeddings, load_embeddings
 from ssl_ecg.errors import ArchiveError, LabelError, SignalError
 from ssl_ecg.leads import STANDARD_LEADS
 

@@ -18,7 +18,7 @@ from ssl_ecg.commands.screening import NAMES, detector_options, write_csv
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.data.memory import Records
 from ssl_ecg.data.record import Record
-from ssl_ecg.embeddings import Embeddings, load_embeddings
+from ssl_ecg.embedding.vectors import Embeddings, load_embeddings
 from ssl_ecg.errors import SignalError
 from ssl_ecg.leads import STANDARD_LEADS
 from ssl_ecg.reconstruction.reconstruct import reconstruct
@@ -131,7 +131,7 @@ def test_run_again_embeds_nothing(archive: Path, checkpoint: Path, tmp_path: Pat
     order = (archive, "--checkpoint", checkpoint, "--out", tmp_path / "out", "--no-reasons")
     assert screen(*order) == 0
     written = (tmp_path / "out" / "embeddings" / "embeddings.npy").stat().st_mtime_ns
-    monkeypatch.setattr("ssl_ecg.embedding._forward", lambda *given: pytest.fail("embedded again"))
+    monkeypatch.setattr("ssl_ecg.embedding.run._forward", lambda *given: pytest.fail("embedded again"))
     assert screen(*order, "--detector", "mahalanobis", "--quantile", 0.9) == 0
     assert (tmp_path / "out" / "embeddings" / "embeddings.npy").stat().st_mtime_ns == written
     card = json.loads((tmp_path / "out" / "screen.json").read_text())

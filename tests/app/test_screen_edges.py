@@ -18,7 +18,7 @@ from ssl_ecg.app.screen_words import summarise
 from ssl_ecg.app.screening import screen_with_report
 from ssl_ecg.commands.screening import said, write_csv
 from ssl_ecg.data.record import Record
-from ssl_ecg.embeddings import Embeddings
+from ssl_ecg.embedding.vectors import Embeddings
 from ssl_ecg.leads import STANDARD_LEADS
 from ssl_ecg.screen.detectors import DETECTORS
 from ssl_ecg.screen.folder import score_table

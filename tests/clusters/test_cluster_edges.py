@@ -9,7 +9,7 @@ import pytest
 from ssl_ecg.clusters import clustering
 from ssl_ecg.clusters.clustering import cluster
 from ssl_ecg.clusters.folder import order_folder
-from ssl_ecg.embeddings import Embeddings
+from ssl_ecg.embedding.vectors import Embeddings
 from ssl_ecg.errors import ArchiveError
 
 CLOUD = np.random.default_rng(0).normal(size=(40, 4))

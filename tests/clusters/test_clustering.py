@@ -13,7 +13,7 @@ from ssl_ecg.clusters.cards import assignments, describe_clusters, representativ
 from ssl_ecg.clusters.clustering import METHODS, by_size, cluster
 from ssl_ecg.clusters.folder import cluster_folder, order_folder
 from ssl_ecg.clusters.stability import measure_stability
-from ssl_ecg.embeddings import Embeddings
+from ssl_ecg.embedding.vectors import Embeddings
 from ssl_ecg.errors import ArchiveError, LabelError, SignalError
 
 SIZES = (90, 60, 30)

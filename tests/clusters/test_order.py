@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from ssl_ecg.clusters.order import binary_entropy, labelling_order
-from ssl_ecg.embeddings import Embeddings
+from ssl_ecg.embedding.vectors import Embeddings
 from ssl_ecg.errors import SignalError
 
 

@@ -132,7 +132,7 @@ def test_a_worker_is_killed_half_way(cluster: Cluster, tmp_path: Path) -> None:
     # the same cluster, down to one worker, embeds it
     import torch
 
-    from ssl_ecg.embedding import embed
+    from ssl_ecg.embedding.run import embed
     from ssl_ecg.models.registry import build_encoder
     from ssl_ecg.preprocessing import Preprocessing
 
@@ -249,7 +249,7 @@ def test_processes_give_results_in_order_and_errors_as_they_are() -> None:
 def test_embedding_in_processes(tmp_path: Path) -> None:
     import torch
 
-    from ssl_ecg.embedding import embed
+    from ssl_ecg.embedding.run import embed
     from ssl_ecg.models.registry import build_encoder
     from ssl_ecg.preprocessing import Preprocessing
 

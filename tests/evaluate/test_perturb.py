@@ -15,7 +15,7 @@ from ssl_ecg.data.prepare import prepare
 from ssl_ecg.data.record import Record
 from ssl_ecg.data.simulate import simulate
 from ssl_ecg.data.strips import Strips
-from ssl_ecg.embedding import embed
+from ssl_ecg.embedding.run import embed
 from ssl_ecg.errors import ArchiveError, RecipeError, SignalError
 from ssl_ecg.evaluate.perturb import (
     add_noise,

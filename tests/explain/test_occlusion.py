@@ -12,7 +12,7 @@ from ssl_ecg.data.archive import Archive
 from ssl_ecg.data.prepare import prepare
 from ssl_ecg.data.record import Record
 from ssl_ecg.data.simulate import simulate_records
-from ssl_ecg.embedding import embed
+from ssl_ecg.embedding.run import embed
 from ssl_ecg.errors import CheckpointError, SignalError
 from ssl_ecg.explain import occlusion
 from ssl_ecg.explain.occlusion import occlude

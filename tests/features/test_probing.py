@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 from ssl_ecg import prepare
 from ssl_ecg.cli import run as command
 from ssl_ecg.data.simulate import simulate
-from ssl_ecg.embeddings import Embeddings, load_embeddings
+from ssl_ecg.embedding.vectors import Embeddings, load_embeddings
 from ssl_ecg.errors import LabelError
 from ssl_ecg.evaluate.metrics import best_f1_thresholds
 from ssl_ecg.features.expert import expert_features, feature_names

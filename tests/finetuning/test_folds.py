@@ -15,7 +15,7 @@ from ssl_ecg import Archive, finetune, finetune_folds, predict, prepare
 from ssl_ecg.cli import run as command
 from ssl_ecg.data.corpora.base import Corpus, Entry
 from ssl_ecg.data.record import Record
-from ssl_ecg.embeddings import Embeddings
+from ssl_ecg.embedding.vectors import Embeddings
 from ssl_ecg.errors import CheckpointError, LabelError
 from ssl_ecg.evaluate.metrics import UndefinedClassWarning
 from ssl_ecg.evaluate.sampling import nested_subsets

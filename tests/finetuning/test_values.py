@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from ssl_ecg import Archive, prepare
 from ssl_ecg.data.corpora.base import Corpus, Entry
 from ssl_ecg.data.record import Record
-from ssl_ecg.embeddings import Embeddings
+from ssl_ecg.embedding.vectors import Embeddings
 from ssl_ecg.errors import CheckpointError, LabelError, RecipeError
 from ssl_ecg.finetuning.run import finetune
 from ssl_ecg.finetuning.seeds import finetune_seeds

@@ -15,7 +15,7 @@ import ssl_ecg.monitor.recording as recording_module
 from ssl_ecg.app.monitoring import clock, draw_strip, monitor_with_report
 from ssl_ecg.cli import run
 from ssl_ecg.data.readers.long import LongRecording
-from ssl_ecg.embeddings import Embeddings
+from ssl_ecg.embedding.vectors import Embeddings
 from ssl_ecg.errors import RecordError, SignalError
 from ssl_ecg.monitor.recording import CARD, STATE, monitor_recording
 from ssl_ecg.monitor.settings import MonitorSettings

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ssl_ecg.embeddings import Embeddings
+from ssl_ecg.embedding.vectors import Embeddings
 from ssl_ecg.errors import ArchiveError, LabelError, SignalError
 from ssl_ecg.evaluate.metrics import UndefinedClassWarning, auroc, f1
 from ssl_ecg.probing.folder import KNNProbe, LinearProbe, probe_folder, run_probe

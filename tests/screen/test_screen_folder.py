@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ssl_ecg.embeddings import Embeddings
+from ssl_ecg.embedding.vectors import Embeddings
 from ssl_ecg.errors import ArchiveError, SignalError
 from ssl_ecg.screen.detectors import DETECTORS, load_detector
 from ssl_ecg.screen.folder import screen_folder

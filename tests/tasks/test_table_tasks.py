@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from ssl_ecg.cli import run
-from ssl_ecg.embeddings import Embeddings
+from ssl_ecg.embedding.vectors import Embeddings
 from ssl_ecg.errors import LabelError
 from ssl_ecg.probing.folder import run_probe, task_labels
 from ssl_ecg.tasks.table import TableTask, UnknownRecordWarning, table_task

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ssl_ecg.embeddings import COLUMNS, Embeddings, align, load_embeddings
+from ssl_ecg.embedding.vectors import COLUMNS, Embeddings, align, load_embeddings
 from ssl_ecg.errors import ArchiveError, SignalError
 from ssl_ecg.files import write_whole
 

@@ -14,8 +14,8 @@ from torch import nn
 from ssl_ecg import load_embeddings, prepare
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.data.record import Record
-from ssl_ecg.embedding import embed, embed_signal
-from ssl_ecg.embedding_files import SAVE_EVERY
+from ssl_ecg.embedding.partial import SAVE_EVERY
+from ssl_ecg.embedding.run import embed, embed_signal
 from ssl_ecg.errors import ArchiveError, CheckpointError, SignalError
 from ssl_ecg.leads import STANDARD_LEADS
 from ssl_ecg.models.registry import build_encoder

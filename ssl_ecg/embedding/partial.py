@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from ssl_ecg.data.archive import Archive
-from ssl_ecg.embeddings import load_embeddings
+from ssl_ecg.embedding.vectors import load_embeddings
 from ssl_ecg.errors import ArchiveError
 from ssl_ecg.files import write_json
 

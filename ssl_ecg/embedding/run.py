@@ -20,8 +20,8 @@ from ssl_ecg.data.archive import Archive
 from ssl_ecg.data.canonical import INVALID
 from ssl_ecg.data.engine import PROCESSES, open_engine
 from ssl_ecg.data.workers import processors
-from ssl_ecg.embedding_files import is_finished, write_embeddings
-from ssl_ecg.embeddings import Embeddings, load_embeddings
+from ssl_ecg.embedding.partial import is_finished, write_embeddings
+from ssl_ecg.embedding.vectors import Embeddings, load_embeddings
 from ssl_ecg.errors import ArchiveError, SignalError
 from ssl_ecg.files import plain
 from ssl_ecg.preprocessing import Preprocessing
