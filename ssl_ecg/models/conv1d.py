@@ -74,7 +74,7 @@ class Conv1DEncoder(StagedEncoder):
         self.stem = nn.Sequential(
             MultiScaleConv(n_leads, widths[0], stem_kernels, stride=2),
             BatchNorm(widths[0]),
-            nn.ReLU(inplace=True),
+            nn.ReLU(),
         )
         block = partial(ResidualBlock, kernels=kernels, separable=separable)
         self.stages = make_stages(block, widths[0], widths[1:], [blocks] * (len(widths) - 1), first=2)

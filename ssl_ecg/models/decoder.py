@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ssl_ecg.models.convolution import Conv1d
 from ssl_ecg.models.norm import BatchNorm
 from ssl_ecg.models.padding import step_mask
 
@@ -51,13 +52,13 @@ class Conv1DDecoder(nn.Module):
         for n_out in widths:
             layers += [
                 nn.Upsample(scale_factor=2, mode="nearest"),
-                nn.Conv1d(n_in, n_out, kernel, padding=kernel // 2, bias=False),
+                Conv1d(n_in, n_out, kernel, padding=kernel // 2, bias=False),
                 BatchNorm(n_out),
-                nn.ReLU(inplace=True),
+                nn.ReLU(),
             ]
             n_in = n_out
         self.stages = nn.Sequential(*layers)
-        self.to_leads = nn.Conv1d(n_in, n_leads, kernel, padding=kernel // 2)
+        self.to_leads = Conv1d(n_in, n_leads, kernel, padding=kernel // 2)
 
     def forward(
         self, features: Float[Tensor, "batch feature step"], length: int, lengths: Int[Tensor, " batch"] | None = None

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ssl_ecg.models.convolution import Conv1d
 from ssl_ecg.models.norm import BatchNorm
 from ssl_ecg.models.padding import average_pool, halve_mask
 
@@ -40,13 +41,13 @@ class MultiScaleConv(nn.Module):
         self.shares = [shared // len(kernels) + (k < shared % len(kernels)) for k in range(len(kernels))]
         self.separable = separable
         self.scales = nn.ModuleList(
-            nn.Conv1d(
+            Conv1d(
                 share if separable else n_in, share, kernel, stride, kernel // 2,
                 groups=share if separable else 1, bias=False,
             )
             for share, kernel in zip(self.shares, kernels, strict=True)
         )  # fmt: skip
-        self.mix = nn.Conv1d(n_in, n_out, 1, bias=False) if separable else nn.Identity()
+        self.mix = Conv1d(n_in, n_out, 1, bias=False) if separable else nn.Identity()
 
     def forward(self, x: Float[Tensor, "batch n_in time"]) -> Float[Tensor, "batch n_out step"]:
         """Convolve; ``step = ceil(time / stride)``."""
@@ -83,9 +84,9 @@ class ResidualBlock(nn.Module):
     ) -> Float[Tensor, "batch n_out step"]:
         """Apply the block; padding, where the mask is False, is zero and stays zero."""
         shorter = halve_mask(mask, self.stride)
-        y = F.relu(self.norm1(self.conv1(x), shorter), inplace=True)
+        y = F.relu(self.norm1(self.conv1(x), shorter))
         y = self.norm2(self.conv2(y), shorter)
-        return F.relu(y + (x if self.shortcut is None else self.shortcut(x, mask)), inplace=True)
+        return F.relu(y + (x if self.shortcut is None else self.shortcut(x, mask)))
 
 
 class Shortcut(nn.Sequential):
@@ -93,7 +94,7 @@ class Shortcut(nn.Sequential):
 
     def __init__(self, n_in: int, n_out: int, stride: int) -> None:
         # the first place is kept so that the weights keep their names in released checkpoints
-        super().__init__(nn.Identity(), nn.Conv1d(n_in, n_out, 1, bias=False), BatchNorm(n_out))
+        super().__init__(nn.Identity(), Conv1d(n_in, n_out, 1, bias=False), BatchNorm(n_out))
         self.stride = stride
 
     def forward(

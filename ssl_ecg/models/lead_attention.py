@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from ssl_ecg.errors import SignalError
 from ssl_ecg.models.attention import DropPath, attend, init_transformer
+from ssl_ecg.models.convolution import Conv1d
 from ssl_ecg.models.norm import BatchNorm
 from ssl_ecg.models.padding import pool_mean, present_leads, step_mask
 from ssl_ecg.models.patches import sincos
@@ -32,11 +33,11 @@ class LeadStem(nn.Module):
         self.norms = nn.ModuleList()
         for n_in, n_out, stride in zip([widths[0], *widths[:-1]], widths, strides, strict=True):
             groups = n_in if len(self.norms) else 1
-            filters = nn.Conv1d(groups, n_in, kernel, stride, kernel // 2, groups=groups, bias=False)
+            filters = Conv1d(groups, n_in, kernel, stride, kernel // 2, groups=groups, bias=False)
             self.depthwise.append(filters)
-            self.pointwise.append(nn.Conv1d(n_in, n_out, 1, bias=False))
+            self.pointwise.append(Conv1d(n_in, n_out, 1, bias=False))
             self.norms.append(BatchNorm(n_out))
-        self.out = nn.Conv1d(widths[-1], width, 1)
+        self.out = Conv1d(widths[-1], width, 1)
 
     def forward(
         self, x: Float[Tensor, "row 1 time"], mask: Bool[Tensor, "row 1 time"]

@@ -33,8 +33,16 @@ class BatchNorm(nn.BatchNorm1d):
         """Normalise, and in training update the running statistics."""
         learning = self.training or not self.track_running_stats
         plain = not learning or (mask is None and world_size() == 1)
-        out = super().forward(x) if plain else self._normalise(x, mask)
+        out = self._plain(x) if plain else self._normalise(x, mask)
         return out if mask is None else out * mask
+
+    def _plain(self, x: Tensor) -> Tensor:
+        """Use torch's own, as an image that is one row high: of those it knows the layout of `Conv1d`."""
+        return super().forward(x.unsqueeze(2)).squeeze(2) if x.ndim == 3 else super().forward(x)
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.ndim != 4:
+            super()._check_input_dim(input)
 
     def _normalise(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Use the statistics of all steps that count, in all processes, in float32."""

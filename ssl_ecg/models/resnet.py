@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl_ecg.errors import SignalError
+from ssl_ecg.models.convolution import Conv1d
 from ssl_ecg.models.norm import BatchNorm
 from ssl_ecg.models.padding import halve_mask
 from ssl_ecg.models.stages import StagedEncoder, make_stages
@@ -57,7 +58,7 @@ class ResNet(StagedEncoder):
         check_convolutions(type(self).__name__.lower(), widths, len(self.depths), (stem_kernel, kernel))
         self.n_leads = n_leads
         self.preprocessing = Preprocessing()
-        self.stem = nn.Conv1d(n_leads, widths[0], stem_kernel, 2, stem_kernel // 2, bias=False)
+        self.stem = Conv1d(n_leads, widths[0], stem_kernel, 2, stem_kernel // 2, bias=False)
         self.stem_norm = BatchNorm(widths[0])
         block = partial(BasicBlock, kernel=kernel, dropout=dropout)
         self.stages = make_stages(block, widths[0], widths, self.depths, first=1)
@@ -69,7 +70,7 @@ class ResNet(StagedEncoder):
         self, x: Float[Tensor, "batch lead time"], mask: Bool[Tensor, "batch 1 half"] | None
     ) -> tuple[Float[Tensor, "batch feature step"], Bool[Tensor, "batch 1 step"] | None]:
         """Give what enters the first stage, and its mask; `mask` is that of every other sample."""
-        return pool_stem(F.relu(self.stem_norm(self.stem(x), mask), inplace=True), mask)
+        return pool_stem(F.relu(self.stem_norm(self.stem(x), mask)), mask)
 
 
 class ResNet18(ResNet):
@@ -109,13 +110,13 @@ class BasicBlock(nn.Module):
     def __init__(self, n_in: int, n_out: int, stride: int = 1, *, kernel: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.stride = stride
-        self.conv1 = nn.Conv1d(n_in, n_out, kernel, stride, kernel // 2, bias=False)
+        self.conv1 = Conv1d(n_in, n_out, kernel, stride, kernel // 2, bias=False)
         self.norm1 = BatchNorm(n_out)
         self.dropout = nn.Dropout(dropout)
-        self.conv2 = nn.Conv1d(n_out, n_out, kernel, 1, kernel // 2, bias=False)
+        self.conv2 = Conv1d(n_out, n_out, kernel, 1, kernel // 2, bias=False)
         self.norm2 = BatchNorm(n_out)
         reshapes = stride > 1 or n_in != n_out
-        self.shortcut = nn.Conv1d(n_in, n_out, 1, stride, bias=False) if reshapes else None
+        self.shortcut = Conv1d(n_in, n_out, 1, stride, bias=False) if reshapes else None
         self.shortcut_norm = BatchNorm(n_out) if reshapes else None
 
     def forward(
@@ -123,11 +124,11 @@ class BasicBlock(nn.Module):
     ) -> Float[Tensor, "batch n_out step"]:
         """Apply the block; padding, where the mask is False, is zero and stays zero."""
         shorter = halve_mask(mask, self.stride)
-        y = self.dropout(F.relu(self.norm1(self.conv1(x), shorter), inplace=True))
+        y = self.dropout(F.relu(self.norm1(self.conv1(x), shorter)))
         y = self.norm2(self.conv2(y), shorter)
         if self.shortcut is not None and self.shortcut_norm is not None:
             x = self.shortcut_norm(self.shortcut(x), shorter)
-        return F.relu(y + x, inplace=True)
+        return F.relu(y + x)
 
 
 def pool_stem(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl_ecg.errors import SignalError
+from ssl_ecg.models.convolution import Conv1d
 from ssl_ecg.models.norm import BatchNorm
 from ssl_ecg.models.padding import halve_mask, step_mask
 from ssl_ecg.models.recurrent import BiLSTM, TimeAttention
@@ -170,23 +171,23 @@ class PooledBlock(nn.Module):
 
     def __init__(self, n_in: int, n_out: int, kernel: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv1d(n_in, n_out, kernel, 1, kernel // 2)
+        self.conv1 = Conv1d(n_in, n_out, kernel, 1, kernel // 2)
         self.norm1 = BatchNorm(n_out)
-        self.conv2 = nn.Conv1d(n_out, n_out, kernel, 1, kernel // 2)
+        self.conv2 = Conv1d(n_out, n_out, kernel, 1, kernel // 2)
         self.norm2 = BatchNorm(n_out)
-        self.shortcut = nn.Conv1d(n_in, n_out, 1)
+        self.shortcut = Conv1d(n_in, n_out, 1)
         self.shortcut_norm = BatchNorm(n_out)
 
     def forward(
         self, x: Float[Tensor, "batch n_in time"], mask: Bool[Tensor, "batch 1 time"] | None = None
     ) -> Float[Tensor, "batch n_out step"]:
         """Apply the block; padding, where the mask is False, is zero and stays zero."""
-        y = F.relu(self.norm1(self.conv1(x), mask), inplace=True)
+        y = F.relu(self.norm1(self.conv1(x), mask))
         y = self.norm2(self.conv2(y), mask) + self.shortcut_norm(self.shortcut(x), mask)
         # after ReLU, padding of zeros is never larger than what was recorded
-        pooled: Tensor = F.max_pool1d(F.relu(y, inplace=True), 2, ceil_mode=True)
+        pooled: Tensor = F.max_pool1d(F.relu(y), 2, ceil_mode=True)
         return pooled
 
 
 def _dense(n_in: int, n_out: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(n_in, n_out), BatchNorm(n_out), nn.ReLU(inplace=True))
+    return nn.Sequential(nn.Linear(n_in, n_out), BatchNorm(n_out), nn.ReLU())

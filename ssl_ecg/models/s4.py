@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl_ecg.errors import SignalError
+from ssl_ecg.models.convolution import Conv1d
 from ssl_ecg.models.norm import BatchNorm
 from ssl_ecg.models.padding import pool_mean, step_mask
 from ssl_ecg.models.state_space import StateSpace
@@ -113,7 +114,7 @@ class S4Encoder(nn.Module):
         self.n_leads, self.stride = n_leads, stride
         self.dim = self.n_features = width
         self.preprocessing = Preprocessing()
-        self.stem = nn.Conv1d(n_leads, width, kernel, stride, kernel // 2)
+        self.stem = Conv1d(n_leads, width, kernel, stride, kernel // 2)
         self.blocks = nn.ModuleList(
             S4Block(width, state, bidirectional=bidirectional, init=init, norm=norm, dropout=dropout)
             for _ in range(depth)

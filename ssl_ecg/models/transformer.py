@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ssl_ecg.errors import SignalError
 from ssl_ecg.models.attention import TransformerBlock, init_transformer
+from ssl_ecg.models.convolution import Conv1d
 from ssl_ecg.models.padding import present_leads, step_mask
 from ssl_ecg.models.patches import patchify, sincos
 from ssl_ecg.preprocessing import Preprocessing
@@ -46,8 +47,8 @@ class ConvStem(nn.Module):
         first = max(d for d in range(1, patch + 1) if patch % d == 0 and d * d <= patch)
         self.patch, self.second = patch, patch // first
         kernels = [stride + 2 * (stride // 2) for stride in (first, self.second)]
-        self.conv1 = nn.Conv1d(n_in, max(1, width // 2), kernels[0], first, first // 2)
-        self.conv2 = nn.Conv1d(max(1, width // 2), width, kernels[1], self.second, self.second // 2)
+        self.conv1 = Conv1d(n_in, max(1, width // 2), kernels[0], first, first // 2)
+        self.conv2 = Conv1d(max(1, width // 2), width, kernels[1], self.second, self.second // 2)
 
     def forward(
         self, x: Float[Tensor, "batch n_in time"], mask: Bool[Tensor, "batch 1 step"] | None = None

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ssl_ecg.models.convolution import Conv1d
 from ssl_ecg.models.norm import BatchNorm
 from ssl_ecg.models.padding import average_pool, halve_mask
 from ssl_ecg.models.resnet import check_convolutions, pool_stem
@@ -96,7 +97,7 @@ class XResNet1d(StagedEncoder):
     ) -> tuple[Float[Tensor, "batch feature step"], Bool[Tensor, "batch 1 step"] | None]:
         """Give what enters the first stage, and its mask; `mask` is that of every other sample."""
         for convolution in self.stem:
-            x = F.relu(convolution(x, mask), inplace=True)
+            x = F.relu(convolution(x, mask))
         return pool_stem(x, mask)
 
 
@@ -130,7 +131,7 @@ class NormedConv(nn.Module):
 
     def __init__(self, n_in: int, n_out: int, kernel: int, *, stride: int = 1) -> None:
         super().__init__()
-        self.conv = nn.Conv1d(n_in, n_out, kernel, stride, kernel // 2, bias=False)
+        self.conv = Conv1d(n_in, n_out, kernel, stride, kernel // 2, bias=False)
         self.norm = BatchNorm(n_out)
 
     def forward(
@@ -162,9 +163,9 @@ class Bottleneck(nn.Module):
     ) -> Float[Tensor, "batch n_out step"]:
         """Apply the block; padding, where the mask is False, is zero and stays zero."""
         shorter = halve_mask(mask, self.stride)
-        y = F.relu(self.conv1(x, mask), inplace=True)
-        y = F.relu(self.conv2(y, shorter), inplace=True)
+        y = F.relu(self.conv1(x, mask))
+        y = F.relu(self.conv2(y, shorter))
         y = self.conv3(y, shorter)
         if self.stride > 1:
             x = average_pool(x, mask, self.stride)
-        return F.relu(y + (x if self.shortcut is None else self.shortcut(x, shorter)), inplace=True)
+        return F.relu(y + (x if self.shortcut is None else self.shortcut(x, shorter)))
