@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -31,6 +33,13 @@ class Conv1d(nn.Conv1d):
             return super().forward(x)
         if x.shape[-1] < self.kernel_size[0] * self.stride[0]:  # so few steps, mostly padding, are quicker as they were
             return super().forward(x.contiguous())
-        weight = self.weight.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+        n_out, n_in, length = self.weight.shape
+        # by way of rows, so that gradients come back in the layout of the weights, as several processes want them
+        weight = self.weight.flatten(1).view(n_out, n_in, 1, length).contiguous(memory_format=torch.channels_last)
         stride, padding, dilation = (1, *self.stride), (0, *self.padding), (1, *self.dilation)
         return F.conv2d(x.unsqueeze(2), weight, self.bias, stride, padding, dilation, self.groups).squeeze(2)
+
+
+def join_maps(parts: Sequence[Float[Tensor, "batch _ time"]]) -> Float[Tensor, "batch feature time"]:
+    """Join feature maps, in the layout of `Conv1d`, which `torch.cat` knows of images only."""
+    return torch.cat([part.unsqueeze(2) for part in parts], dim=1).squeeze(2) if len(parts) > 1 else parts[0]

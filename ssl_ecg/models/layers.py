@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ssl_ecg.models.convolution import Conv1d
+from ssl_ecg.models.convolution import Conv1d, join_maps
 from ssl_ecg.models.norm import BatchNorm
 from ssl_ecg.models.padding import average_pool, halve_mask
 
@@ -55,7 +55,7 @@ class MultiScaleConv(nn.Module):
             parts = [conv(part) for conv, part in zip(self.scales, torch.split(x, self.shares, dim=1), strict=True)]
         else:
             parts = [conv(x) for conv in self.scales]
-        out: Tensor = self.mix(torch.cat(parts, dim=1) if len(parts) > 1 else parts[0])
+        out: Tensor = self.mix(join_maps(parts))
         return out
 
 

@@ -37,6 +37,7 @@ def test_equals_torchs_own_with_all_gradients(case, time, leads_last):
     torch.testing.assert_close(found[1].grad, expected[1].grad)
     for name, parameter in quick.named_parameters():
         torch.testing.assert_close(parameter.grad, own.get_parameter(name).grad, rtol=1e-4, atol=1e-5)
+        assert parameter.grad.stride() == parameter.stride()
 
 
 def leaf(x):
