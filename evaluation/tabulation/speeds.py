@@ -11,6 +11,7 @@ AUGMENTATION = "evaluation/augmentation/results.json"
 READING = "evaluation/reading/results.json"
 MEMORY = "evaluation/preparing/memory.json"
 BACKBONES = "evaluation/speed/backbones.json"
+LAYOUT = "evaluation/speed/layout.json"
 RPEAKS = "evaluation/rpeaks/results.json"
 SCALE = "evaluation/scale/scale.json"
 PREPARE = "evaluation/scale/prepare.json"
@@ -36,6 +37,40 @@ def backbone_rows(results: Results) -> list[Row]:
     labels = {"torch_ecg ResNet-34, our kernels": "torch_ecg ResNet-34, our kernel lengths"}
     keys = results.find(BACKBONES, "backbones") or {}
     return [Row(key, labels.get(key, key) if key.startswith("torch_ecg") else f"`{key}`") for key in keys]
+
+
+def backbone_columns(results: Results) -> list[Column]:
+    """Make a column for each kind of work; bfloat16 where the processor computes in it."""
+    kinds = {
+        "parameters": "parameters",
+        "training, float32": "train_per_s",
+        "training, bfloat16": "train_bfloat16_per_s",
+        "embedding, float32": "embed_per_s",
+    }
+    there = results.find(BACKBONES, "backbones", "conv1d") or {}
+    return [
+        Column(name, value(count, BACKBONES, "backbones", "{}", kind)) for name, kind in kinds.items() if kind in there
+    ]
+
+
+def layout_rows(results: Results) -> list[Row]:
+    """Make one row for each backbone, and one for a whole step of pretraining."""
+    keys = results.find(LAYOUT, "backbones") or {}
+    rows = [Row(key, "`{}`{}{}".format(*key.partition(","))) for key in keys]
+    return [*rows, Row("pretraining", "a whole step of the recipe `simclr`")] if keys else []
+
+
+def _layout(kind: str) -> Cell:
+    def ratio(found: dict[str, Any]) -> str:
+        low, high = found["ratio_range"]
+        return f"{found['ratio']:.2f} ({low:.2f} to {high:.2f})"
+
+    def cell(results: Results, row: str) -> str:
+        if row != "pretraining":
+            return value(ratio, LAYOUT, "backbones", "{}", kind)(results, row)
+        return value(ratio, LAYOUT, "pretraining")(results, row) if kind == "train_crops" else ""
+
+    return cell
 
 
 def strip_rows(source: str, step: str) -> Any:
@@ -144,11 +179,17 @@ TABLES = (
         "evaluation/speed/README.md",
         "backbone",
         backbone_rows,
+        backbone_columns,
+    ),
+    Table(
+        "layout",
+        "evaluation/speed/README.md",
+        "time, ours to torch's own",
+        layout_rows,
         (
-            Column("parameters", value(count, BACKBONES, "backbones", "{}", "parameters")),
-            Column("training, float32", value(count, BACKBONES, "backbones", "{}", "train_per_s")),
-            Column("training, bfloat16", value(count, BACKBONES, "backbones", "{}", "train_bfloat16_per_s")),
-            Column("embedding, float32", value(count, BACKBONES, "backbones", "{}", "embed_per_s")),
+            Column("training, crops of 1.5 s", _layout("train_crops")),
+            Column("training, 10 s", _layout("train_strips")),
+            Column("embedding, 10 s", _layout("embed")),
         ),
     ),
     Table(
