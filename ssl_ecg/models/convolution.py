@@ -34,10 +34,11 @@ class Conv1d(nn.Conv1d):
         if x.shape[-1] < self.kernel_size[0] * self.stride[0]:  # so few steps, mostly padding, are quicker as they were
             return super().forward(x.contiguous())
         n_out, n_in, length = self.weight.shape
+        image = x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
         # by way of rows, so that gradients come back in the layout of the weights, as several processes want them
         weight = self.weight.flatten(1).view(n_out, n_in, 1, length).contiguous(memory_format=torch.channels_last)
         stride, padding, dilation = (1, *self.stride), (0, *self.padding), (1, *self.dilation)
-        return F.conv2d(x.unsqueeze(2), weight, self.bias, stride, padding, dilation, self.groups).squeeze(2)
+        return F.conv2d(image, weight, self.bias, stride, padding, dilation, self.groups).squeeze(2)
 
 
 def join_maps(parts: Sequence[Float[Tensor, "batch _ time"]]) -> Float[Tensor, "batch feature time"]:
