@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from .comparison import DOCUMENT, FEW, SOURCE, less, less_by_row
 from .formats import number_word
@@ -27,9 +30,13 @@ ABLATIONS = {
     "a_untrained": "untrained",
 }
 """Ablation of SimCLR -> what was changed, in the order of the table."""
-MASKING = "method.mask_ratio="
-RATIOS = {"jepa": 0.5, "st_mem": 0.75, "masked": 0.5}
-"""Recipe -> the share that it hides."""
+SETTINGS = {
+    "method.mask_ratio": "masking ratio",
+    "method.temperature": "temperature",
+    "method.momentum": "first momentum",
+}
+"""Settings that are changed in a method's own recipe, other than that of SimCLR."""
+RECIPES = Path(__file__).parents[2] / "recipes" / "pretrain"
 
 
 def ablation_rows(results: Results) -> list[Row]:
@@ -40,15 +47,27 @@ def ablation_rows(results: Results) -> list[Row]:
     return [Row(cell, _with_seeds(cell, there[cell])) for cell in (*known[:-1], *new, *known[-1:])]
 
 
-def masking_rows(results: Results) -> list[Row]:
-    """Make one row for each masking ratio beside that of its recipe."""
+def setting_rows(results: Results) -> list[Row]:
+    """Make one row for each setting that was changed in a recipe of its own."""
     rows = []
-    for cell in sorted(_ablations(results)):
-        facts = results.find(SOURCE, "cells", cell, "cell") or {}
-        ratio = next((s.removeprefix(MASKING) for s in facts.get("set", ()) if s.startswith(MASKING)), None)
-        if ratio is not None:
-            rows.append(Row(cell, f"`{facts['recipe']}`: {ratio} in place of {RATIOS[facts['recipe']]}"))
+    for setting, name in SETTINGS.items():
+        for cell in sorted(_ablations(results)):
+            facts = results.find(SOURCE, "cells", cell, "cell") or {}
+            changed = next((s.partition("=")[2] for s in facts.get("set", ()) if s.startswith(f"{setting}=")), None)
+            if changed is not None and facts["recipe"] != "simclr":
+                own = shipped(facts["recipe"], setting)
+                rows.append(Row(cell, f"`{facts['recipe']}`: {name} {changed} in place of {own}"))
     return rows
+
+
+def shipped(recipe: str, setting: str) -> Any:
+    """Look up a setting in the recipe that is shipped.
+
+    >>> shipped("jepa", "method.mask_ratio")
+    0.5
+    """
+    section, _, name = setting.partition(".")
+    return yaml.safe_load((RECIPES / f"{recipe}.yaml").read_text(encoding="utf-8"))[section][name]
 
 
 def _less_own_recipe(size: str) -> Column:
@@ -78,5 +97,5 @@ def _with_seeds(cell: str, entries: dict[str, Any]) -> str:
 
 TABLES = (
     Table("ablations", DOCUMENT, "change", ablation_rows, less_by_row("a_default")),
-    Table("masking ratio", DOCUMENT, "change", masking_rows, [_less_own_recipe(size) for size in FEW]),
+    Table("own settings", DOCUMENT, "change", setting_rows, [_less_own_recipe(size) for size in FEW]),
 )
