@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from ssl_ecg import embedding
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.data.prepare import prepare
 from ssl_ecg.data.record import Record
 from ssl_ecg.data.simulate import simulate_records
+from ssl_ecg.embedding import run as running
 from ssl_ecg.embedding.run import embed
 from ssl_ecg.errors import CheckpointError, SignalError
 from ssl_ecg.explain import occlusion
@@ -114,7 +114,7 @@ def test_the_same_as_a_plain_loop(encoder, detector, archive):
 
 def test_windows_of_long_records(encoder, detector, archive, monkeypatch):
     """A window of 3.7 s instead of 60: segments lie in two windows, the last window is short."""
-    for module in (embedding, occlusion):
+    for module in (running, occlusion):
         monkeypatch.setattr(module, "LONGEST", 3.7)
     row = archive.index["record_id"].tolist().index("disturbed")
     loop = slow_drops(encoder, detector, archive.read(row), [(k * 100, k * 100 + 100) for k in range(10)], 370)
