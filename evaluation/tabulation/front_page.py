@@ -121,6 +121,17 @@ SPEEDS = (
         [("evaluation/speed/results.json", "embedding", "ratio")],
     ),
     Speed(
+        "a step of pretraining with SimCLR, a core of an Intel Xeon",
+        "the same with torch's own layout of convolutions",
+        "[{:.1f} times faster](evaluation/speed/README.md)",
+        [
+            (
+                ("evaluation/speed/layout.json", "pretraining", "torch_s"),
+                ("evaluation/speed/layout.json", "pretraining", "ours_s"),
+            )
+        ],
+    ),
+    Speed(
         "pretraining with SimCLR",
         "lightly's loss, augmentation record by record, records in memory",
         "[{:.1f} times faster](evaluation/speed/README.md)",
