@@ -74,15 +74,24 @@ def apart(method: nn.Module) -> None:
     method.criterion.gather_distributed = False
 
 
-def off_the_kink(method: nn.Module) -> None:
-    """Move a decoder one of whose values lies within rounding of zero, where the gradient of ReLU jumps."""
-    generator = torch.Generator().manual_seed(1)
-    for parameter in method.decoder.parameters():
-        parameter.data += 0.02 * torch.randn(parameter.shape, generator=generator)
+def moved(part: str, seed: int) -> Callable[[Any], None]:
+    """Move a part one of whose values lies within rounding of where a gradient or a choice jumps.
+
+    That is where a value of ReLU is zero, or two neighbours are equally near: there a change of the weights by 1e-7
+    changes the losses of one process alone by as much as is compared here.
+    """
+
+    def move(method: nn.Module) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        for parameter in method.get_submodule(part).parameters():
+            parameter.data += 0.02 * torch.randn(parameter.shape, generator=generator)
+
+    return move
 
 
 TWEAKS: dict[str, Callable[[Any], None]] = {
-    "autoencoder": off_the_kink,
+    "autoencoder": moved("decoder", 1),
+    "nnclr": moved("encoder", 2),
     "fixmatch": sure_of_everything,
     APART: apart,
 }
