@@ -141,12 +141,18 @@ def embed_calls(archive: Archive) -> int:
     return int(np.ceil(archive.n_samples / (60 * FS)).sum())
 
 
-def test_a_partial_file_of_another_encoder_or_cut_short_is_not_used(
-    encoder: nn.Module, archive: Archive, whole: np.ndarray, tmp_path: Path
-) -> None:
+@pytest.fixture
+def other(encoder: nn.Module) -> nn.Module:
+    """Another encoder, whose embeddings are as long."""
     torch.manual_seed(1)
     other = build_encoder("conv1d", widths=[8, 16]).eval()
     other.preprocessing = encoder.preprocessing
+    return other
+
+
+def test_a_partial_file_of_another_encoder_or_cut_short_is_not_used(
+    encoder: nn.Module, other: nn.Module, archive: Archive, whole: np.ndarray, tmp_path: Path
+) -> None:
     with pytest.raises(KeyboardInterrupt):
         embed(Stopping(other, 30, KeyboardInterrupt()), archive, out=tmp_path, batch_size=1)
     np.testing.assert_array_equal(embed(encoder, archive, out=tmp_path).vectors, whole)
@@ -160,11 +166,8 @@ def test_a_partial_file_of_another_encoder_or_cut_short_is_not_used(
 
 
 def test_vectors_of_another_encoder_killed_in_between_are_not_used(
-    encoder: nn.Module, archive: Archive, whole: np.ndarray, tmp_path: Path
+    encoder: nn.Module, other: nn.Module, archive: Archive, whole: np.ndarray, tmp_path: Path
 ) -> None:
-    torch.manual_seed(1)
-    other = build_encoder("conv1d", widths=[8, 16]).eval()
-    other.preprocessing = encoder.preprocessing
     with pytest.raises(KeyboardInterrupt):
         embed(Stopping(encoder, 5, KeyboardInterrupt()), archive, out=tmp_path, batch_size=1)
     with pytest.raises(RuntimeError):  # as if killed: before its first note
