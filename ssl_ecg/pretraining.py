@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import os
-import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +13,7 @@ from numpy.typing import NDArray
 
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.errors import RecipeError, SSLECGError
+from ssl_ecg.provenance import hardware, versions
 from ssl_ecg.recipes import load_recipe
 from ssl_ecg.run_folder import claim
 
@@ -211,12 +209,6 @@ def random_encoder(
     return encoder
 
 
-def versions() -> dict[str, str]:
-    """Give the versions of what figures depend on."""
-    names = ("ssl_ecg", "torch", "lightly", "numpy", "scipy", "scikit-learn")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
-
-
 def _card(
     recipe: Mapping[str, Any], archive: Archive, strips: Strips, checkpoint: str | Path | None = None
 ) -> dict[str, Any]:
@@ -235,7 +227,7 @@ def _card(
         "labels": labels_used(strips, recipe["data"]["task"]),
         "sources": archive.sources,
         "versions": versions(),
-        "hardware": f"{platform.machine()}, {os.cpu_count()} logical processors",
+        "hardware": hardware(),
     }  # fmt: skip
 
 

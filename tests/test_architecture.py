@@ -17,7 +17,7 @@ ROOT = Path(ssl_ecg.__file__).parent
 
 # From the ground up. A module belongs to the longest name here that is its own or that of a package around it.
 FLOORS: list[tuple[str, ...]] = [
-    ("_version", "errors", "leads", "tasks"),
+    ("_version", "errors", "leads", "provenance", "tasks"),
     (
         *("signal", "spectral", "files", "waiting", "estimator", "logistic", "preprocessing", "embedding.vectors"),
         "tree_arrays",

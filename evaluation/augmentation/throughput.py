@@ -22,6 +22,7 @@ import ssl_ecg
 from ssl_ecg.augment.functional_noise import band_noise
 from ssl_ecg.augment.transforms import TRANSFORMS, build_transform, parameters_of
 from ssl_ecg.augment.views import Views, build_chain
+from ssl_ecg.provenance import processor
 
 CHAIN: list[str | dict[str, Any]] = [
     "gain",
@@ -124,16 +125,6 @@ def step_of_encoder(args: argparse.Namespace, views: Views, x: torch.Tensor) -> 
         "share_of_encoder_step_cpu": round(share, 4),
         "share_of_encoder_step_wall": round(result["views_wall_us"] / result["encoder_wall_us"], 4),
     }
-
-
-def processor() -> str:
-    """Give the name of the processor."""
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor()
 
 
 def main() -> None:

@@ -27,7 +27,8 @@ from ssl_ecg.features.expert import expert_embeddings
 from ssl_ecg.features.hybrid import HybridProbe, averaged_odds
 from ssl_ecg.files import write_json
 from ssl_ecg.finetuning.run import finetune
-from ssl_ecg.pretraining import random_encoder, versions
+from ssl_ecg.pretraining import random_encoder
+from ssl_ecg.provenance import versions
 from ssl_ecg.recipes import load_recipe
 from ssl_ecg.tasks import get_task
 from ssl_ecg.train.monitor import effective_rank, normalised_std

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from protocol import INNER, ROTATIONS, archives, rotation
 from ssl_ecg.evaluate.bootstrap import bootstrap_intervals, paired_difference
 from ssl_ecg.evaluate.metrics import macro_auroc
 from ssl_ecg.files import write_json
-from ssl_ecg.pretraining import versions
+from ssl_ecg.provenance import hardware, versions
 
 HERE = Path(__file__).parent
 COLLAPSED = 0.6
@@ -105,7 +104,7 @@ def main() -> None:
     made_with = {
         "archives": {"labelled": labelled.fingerprint, "pretraining": everything.fingerprint},
         "versions": versions(),
-        "hardware": machine(),
+        "hardware": hardware() + ", one thread a run",
     }
     write_json(
         options.out,
@@ -139,7 +138,7 @@ def summary(runs: dict[Any, Any], cuts: dict[str, Any], n_resamples: int) -> dic
         "cell": facts[0]["cell"],
         "divisions": divisions,
         "seeds": seeds,
-        "machines": [{"seeds": seeds, "hardware": machine()}],
+        "machines": [{"seeds": seeds, "hardware": hardware() + ", one thread a run"}],
         **{k: float(np.median(values)) for k, values in figures(facts).items()},
         **{k: facts[0][k] for k in ("parameters", "dim") if k in facts[0]},
         "auroc": {key: judge.interval(judge.joined(runs, key, seeds)) for key in keys},
@@ -194,13 +193,6 @@ def differences(
                 value = {**judge.difference(a, b), "seeds": seeds, "divisions": divisions}
                 out.setdefault(cell, {})[f"{key} - {other_cell} {theirs}"] = value
     return out
-
-
-def machine() -> str:
-    """Name the processor that this runs on."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown")
-    return f"{name}, {os.cpu_count()} cores, one thread a run"
 
 
 if __name__ == "__main__":

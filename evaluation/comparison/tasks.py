@@ -18,8 +18,9 @@ from ssl_ecg.evaluate.judge import Judge, Scored
 from ssl_ecg.evaluate.protocol import Protocol
 from ssl_ecg.features.hybrid import HybridProbe
 from ssl_ecg.files import write_json
-from ssl_ecg.pretraining import random_encoder, versions
+from ssl_ecg.pretraining import random_encoder
 from ssl_ecg.probing.folder import task_labels
+from ssl_ecg.provenance import versions
 
 HERE = Path(__file__).parent
 LEAST = 10

@@ -17,7 +17,7 @@ from ssl_ecg.evaluate.bootstrap import bootstrap_intervals, paired_difference
 from ssl_ecg.files import write_json
 from ssl_ecg.leads import LEAD_SETS
 from ssl_ecg.prediction.members import predictions_name
-from ssl_ecg.pretraining import versions
+from ssl_ecg.provenance import versions
 from ssl_ecg.tasks import get_task
 
 HERE = Path(__file__).parent

@@ -163,12 +163,11 @@ def summary(rounds: list[dict]) -> dict:
 
 def machine() -> dict:
     """Describe hardware and versions."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "")
+    from ssl_ecg.provenance import processor  # not above: a child's start is measured
+
     packages = ("numpy", "scipy", "wfdb", "pandas", "pyarrow")
     return {
-        "processor": model or platform.processor(),
+        "processor": processor(),
         "processors": os.cpu_count(),
         "python": platform.python_version(),
         **{name: version(name) for name in packages},

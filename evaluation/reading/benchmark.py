@@ -24,6 +24,7 @@ import wfdb
 
 from ssl_ecg import __version__
 from ssl_ecg.data.readers import read_record
+from ssl_ecg.provenance import processor
 
 SETS = {
     "ptbxl/records100": "PTB-XL at 100 Hz: 12 leads, 10 s, format 16",
@@ -74,15 +75,6 @@ def measure(folder: Path, description: str, most: int, rng: random.Random) -> di
         "ratio": round(median(ratios), 1),
         "ratio_quartiles": [round(low, 1), round(high, 1)],
     }
-
-
-def processor() -> str:
-    """Name of the processor, as far as the system tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def main() -> None:

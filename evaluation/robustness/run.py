@@ -27,7 +27,8 @@ from ssl_ecg.evaluate.perturbations import (
 from ssl_ecg.evaluate.perturbed_archive import perturbed
 from ssl_ecg.files import write_json
 from ssl_ecg.leads import CHEST_LEADS
-from ssl_ecg.pretraining import random_encoder, versions
+from ssl_ecg.pretraining import random_encoder
+from ssl_ecg.provenance import versions
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "comparison"))

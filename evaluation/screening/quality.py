@@ -15,7 +15,7 @@ from ssl_ecg.evaluate.sampling import grouped_folds
 from ssl_ecg.features.baselines import ForestBaseline
 from ssl_ecg.features.expert import expert_embeddings
 from ssl_ecg.files import write_json
-from ssl_ecg.pretraining import versions
+from ssl_ecg.provenance import versions
 from ssl_ecg.screen.mahalanobis import MahalanobisScreen
 
 HERE = Path(__file__).parent

@@ -8,7 +8,6 @@ lightly's loss. The protocol is in README.md beside this file.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -19,14 +18,13 @@ from typing import Any
 
 import torch
 from loops import finetuning_loop, per_record_loop, pretraining_loop, torch_ecg_loop
-from speed import processor
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ssl_ecg import Archive, build_encoder
 from ssl_ecg.files import write_json
 from ssl_ecg.models.registry import ENCODERS
-from ssl_ecg.pretraining import versions
+from ssl_ecg.provenance import hardware, versions
 from ssl_ecg.train.precision import resolve_precision
 
 N_CLASSES = 5
@@ -158,7 +156,7 @@ def main() -> None:
         "batch_size": options.batch_size,
         "rounds": options.rounds,
         "threads": options.threads,
-        "hardware": f"{processor()}, {os.cpu_count()} cores",
+        "hardware": hardware(),
         "versions": versions(),
     }
     write_json(options.out, results)

@@ -7,7 +7,6 @@ less than the time of the clock. The protocol is in README.md beside this file.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from speed import processor
 from torch import nn
 
 from ssl_ecg.augment.views import build_views
@@ -25,7 +23,7 @@ from ssl_ecg.files import write_json
 from ssl_ecg.leads import STANDARD_LEADS
 from ssl_ecg.methods.registry import METHODS
 from ssl_ecg.models.registry import build_encoder
-from ssl_ecg.pretraining import versions
+from ssl_ecg.provenance import hardware, versions
 from ssl_ecg.recipes import load_recipe
 from ssl_ecg.train.optimiser import adamw, decay_groups
 from ssl_ecg.train.precision import resolve_precision
@@ -112,7 +110,7 @@ def main() -> None:
         "precision": resolve_precision("auto", "cpu"),
         "batch_size": options.batch_size,
         "threads": 1,
-        "hardware": f"{processor()}, {os.cpu_count()} cores",
+        "hardware": hardware(),
         "versions": versions(),
     }
     write_json(options.out, results)

@@ -7,7 +7,6 @@ beside this file.
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -15,13 +14,12 @@ from typing import Any
 
 import torch
 from compile import in_turn, low, simclr, step_of
-from speed import processor
 from torch import nn
 
 from ssl_ecg.files import write_json
 from ssl_ecg.models.convolution import Conv1d
 from ssl_ecg.models.registry import build_encoder
-from ssl_ecg.pretraining import versions
+from ssl_ecg.provenance import hardware, versions
 from ssl_ecg.train.precision import resolve_precision
 
 BACKBONES: dict[str, dict[str, Any]] = {
@@ -111,7 +109,7 @@ def main() -> None:
         "backbones": backbones(options.rounds),
         "precision": resolve_precision("auto", "cpu"),
         "threads": options.threads,
-        "hardware": f"{processor()}, {os.cpu_count()} cores",
+        "hardware": hardware(),
         "versions": versions(),
     }
     write_json(options.out, results)

@@ -19,7 +19,8 @@ from torch import nn
 
 from ssl_ecg import Archive, embed
 from ssl_ecg.files import write_json
-from ssl_ecg.pretraining import build_method, random_encoder, versions
+from ssl_ecg.pretraining import build_method, random_encoder
+from ssl_ecg.provenance import hardware, versions
 from ssl_ecg.recipes import load_recipe
 from ssl_ecg.scaling import scale_strips
 from ssl_ecg.train.fit import fit
@@ -108,12 +109,6 @@ def compared(ours: list[float], bare: list[float]) -> dict[str, Any]:
     }
 
 
-def processor() -> str:
-    """Name the processor."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-
-
 def main() -> None:
     """Measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -131,7 +126,7 @@ def main() -> None:
         "embedding": embedding(archive, options.rounds, options.recipe),
         "seed": 0,
         "threads": options.threads,
-        "hardware": processor(),
+        "hardware": hardware(),
         "versions": versions(),
     }
     write_json(options.out, results)

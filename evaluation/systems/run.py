@@ -23,8 +23,8 @@ from ssl_ecg.evaluate.sampling import nested_subsets
 from ssl_ecg.evaluate.splits import Split
 from ssl_ecg.evaluation.told import answer_of
 from ssl_ecg.files import write_json
-from ssl_ecg.pretraining import versions
 from ssl_ecg.probing.folder import task_labels
+from ssl_ecg.provenance import versions
 from ssl_ecg.recipes import load_recipe
 
 HERE = Path(__file__).parent

@@ -24,8 +24,9 @@ from ssl_ecg.evaluate.vectors import Function, vectors_of
 from ssl_ecg.evaluation.predictions import judge_predictions
 from ssl_ecg.evaluation.ways import EXPERT, Ways
 from ssl_ecg.files import check_writable
-from ssl_ecg.pretraining import random_encoder, versions
+from ssl_ecg.pretraining import random_encoder
 from ssl_ecg.probing.folder import task_labels
+from ssl_ecg.provenance import versions
 from ssl_ecg.recipes import load_recipe
 
 if TYPE_CHECKING:

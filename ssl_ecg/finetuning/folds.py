@@ -17,7 +17,7 @@ from ssl_ecg.files import write_json, write_whole
 from ssl_ecg.finetuning.run import finetune
 from ssl_ecg.finetuning.seeds import SHARED, finetune_seeds, spread
 from ssl_ecg.prediction.members import columns_of, find_members, kind_of, predictions_name
-from ssl_ecg.pretraining import versions
+from ssl_ecg.provenance import versions
 from ssl_ecg.readings.base import Reading
 from ssl_ecg.readings.classes import ClassReading
 from ssl_ecg.readings.values import ValueReading

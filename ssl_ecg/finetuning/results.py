@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ssl_ecg.features.hybrid import averaged_odds
 from ssl_ecg.files import write_json, write_whole
 from ssl_ecg.prediction.members import predictions_name
-from ssl_ecg.pretraining import versions
+from ssl_ecg.provenance import versions
 from ssl_ecg.readings.base import Reading
 from ssl_ecg.train.supervised.rows import Rows
 

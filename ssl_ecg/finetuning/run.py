@@ -20,7 +20,8 @@ from ssl_ecg.finetuning.data_used import data_used
 from ssl_ecg.finetuning.forest import add_forest
 from ssl_ecg.finetuning.results import Trained, write_results
 from ssl_ecg.finetuning.targets import Learnt
-from ssl_ecg.pretraining import pretrained, untrained_encoder, versions
+from ssl_ecg.pretraining import pretrained, untrained_encoder
+from ssl_ecg.provenance import versions
 from ssl_ecg.recipes import load_recipe
 from ssl_ecg.run_folder import claim
 from ssl_ecg.targets import find_targets

@@ -14,7 +14,7 @@ from ssl_ecg.errors import CheckpointError, RecipeError
 from ssl_ecg.files import write_json, write_whole
 from ssl_ecg.finetuning.run import finetune
 from ssl_ecg.prediction.members import average_predictions, columns_of, decided, kind_of, predictions_name
-from ssl_ecg.pretraining import versions
+from ssl_ecg.provenance import versions
 
 SHARED = ("archive", "task", "classes", "kind", "unit", "labels", "draw", "checkpoint", "encoder", "pretrained_on")
 """What metrics.json of several runs says as that of one does."""

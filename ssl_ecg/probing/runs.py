@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,13 +19,13 @@ from ssl_ecg.features.baselines import BASELINES
 from ssl_ecg.features.expert import fill_unknown, medians
 from ssl_ecg.probing.knn import KNNProbe
 from ssl_ecg.probing.linear import LinearProbe
+from ssl_ecg.provenance import versions
 from ssl_ecg.targets import Targets, count_labels
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FloatArray = NDArray[np.float64]
-_PACKAGES = ("ssl_ecg", "numpy", "scipy", "faiss-cpu")
 _BRIEF = ("value", "low", "high")
 
 
@@ -78,7 +76,7 @@ class ProbeRun(ABC):
         out: dict[str, Any] = {
             "task": self.targets.name, "classes": list(self.targets.classes), **self._about(), "seed": self.seed,
             "split": self.split.how, "counts": self._counts(), "fingerprint": self.embeddings.fingerprint,
-            "versions": _versions(),
+            "versions": versions(),
         }  # fmt: skip
         encoders = {"": self.embeddings.vectors}
         if baseline is not None:
@@ -242,13 +240,3 @@ class ClassRun(ProbeRun):
     def _described(self, labels: FloatArray) -> dict[str, Any]:
         positives = np.nansum(labels, axis=0).astype(int)
         return {"positives": dict(zip(self.targets.classes, positives, strict=True))}
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "unknown"
-    return found
