@@ -121,7 +121,7 @@ SPEEDS = (
         [("evaluation/speed/results.json", "embedding", "ratio")],
     ),
     Speed(
-        "a step of pretraining with SimCLR, a core of an Intel Xeon",
+        "a step of pretraining with SimCLR",
         "the same with torch's own layout of convolutions",
         "[{:.1f} times faster](evaluation/speed/README.md)",
         [
