@@ -21,7 +21,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def there(path: Path) -> str | None:
-    return path.read_text() if path.exists() else None
+    return (path.read_text() or None) if path.exists() else None  # written in two steps: made, then filled
 
 
 def in_background(path: Path, outcome: list, patience: float = 60.0) -> threading.Thread:

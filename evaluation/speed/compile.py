@@ -58,12 +58,13 @@ def low() -> Any:
     return torch.autocast("cpu", torch.bfloat16) if there else nullcontext()
 
 
-def simclr(size: int) -> tuple[nn.Module, dict[str, torch.Tensor]]:
-    """Give the method of the recipe `simclr`, and a batch for it."""
-    recipe = load_recipe("simclr")
-    arguments = {key: value for key, value in recipe["encoder"].items() if key != "name"}
-    views = build_views(recipe["views"], fs=FS, leads=STANDARD_LEADS)
-    method = METHODS["simclr"](build_encoder(recipe["encoder"]["name"], **arguments), views=views).train()
+def method_of(name: str, size: int) -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    """Give the method of a recipe, and a batch for it."""
+    recipe = load_recipe(name)
+    encoder, arguments = ({**recipe[part]} for part in ("encoder", "method"))
+    if "views" in recipe:
+        arguments["views"] = build_views(recipe["views"], fs=FS, leads=STANDARD_LEADS)
+    method = METHODS[arguments.pop("name")](build_encoder(encoder.pop("name"), **encoder), **arguments).train()
     signal = torch.randn(size, 12, round(recipe["data"]["seconds"] * FS))
     batch = {"signal": signal, "lead_mask": torch.ones(size, 12, dtype=torch.bool)}
     return method, batch | {"length": torch.full((size,), signal.shape[-1]), "patient": torch.arange(size)}
@@ -85,7 +86,7 @@ def step_of(method: nn.Module, batch: dict[str, torch.Tensor]) -> Callable[[], N
 
 def compiled_step(size: int, rounds: int) -> dict[str, Any]:
     """Compare a whole step of SimCLR with and without a compiled encoder."""
-    plain, batch = simclr(size)
+    plain, batch = method_of("simclr", size)
     compiled = deepcopy(plain)
     compiled.encoder.compile()  # type: ignore[union-attr]
     ways = {"plain": step_of(plain, batch), "compiled": step_of(compiled, batch)}

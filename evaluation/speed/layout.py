@@ -9,15 +9,17 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from compile import in_turn, low, simclr, step_of
+from compile import in_turn, low, method_of, step_of
 from torch import nn
+from torch.nn import functional as F
 
 from ssl_ecg.files import write_json
-from ssl_ecg.models.convolution import Conv1d
+from ssl_ecg.models.convolution import Conv1d, DoublingConv1d
 from ssl_ecg.models.registry import build_encoder
 from ssl_ecg.provenance import hardware, versions
 from ssl_ecg.train.precision import resolve_precision
@@ -33,13 +35,25 @@ BACKBONES: dict[str, dict[str, Any]] = {
     "resnet_lstm": {},
 }
 
+RECIPES = ("simclr", "denoising")
+
+
+class UpSampled(nn.Conv1d):
+    """Up-sampling by two, then torch's own convolution."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(batch, feature, step) -> (batch, feature, 2 step)."""
+        return super().forward(F.interpolate(x, scale_factor=2))
+
+
+OWN: dict[type[nn.Module], type[nn.Module]] = {Conv1d: nn.Conv1d, DoublingConv1d: UpSampled}
+
 
 def with_torchs_own(module: nn.Module) -> nn.Module:
     """Give a copy whose convolutions are torch's own, with the same weights."""
     copy = deepcopy(module)
     for part in copy.modules():
-        if type(part) is Conv1d:
-            part.__class__ = nn.Conv1d
+        part.__class__ = OWN.get(type(part), type(part))
     return copy
 
 
@@ -90,9 +104,13 @@ def backbones(rounds: int) -> dict[str, Any]:
 
 
 def pretraining(rounds: int) -> dict[str, Any]:
-    """Compare a whole step of SimCLR: views, encoder, loss, backward, AdamW."""
-    method, batch = simclr(256)
-    return compared(method, lambda part: step_of(part, batch), rounds)
+    """Compare a whole step of recipes: views, encoder, loss, backward, AdamW."""
+    found = {}
+    for recipe in RECIPES:
+        method, batch = method_of(recipe, 256)
+        found[recipe] = compared(method, partial(step_of, batch=batch), rounds)
+        print(recipe, round(found[recipe]["ratio"], 2), flush=True)
+    return found
 
 
 def main() -> None:

@@ -126,8 +126,8 @@ SPEEDS = (
         "[{:.1f} times faster](evaluation/speed/README.md)",
         [
             (
-                ("evaluation/speed/layout.json", "pretraining", "torch_s"),
-                ("evaluation/speed/layout.json", "pretraining", "ours_s"),
+                ("evaluation/speed/layout.json", "pretraining", "simclr", "torch_s"),
+                ("evaluation/speed/layout.json", "pretraining", "simclr", "ours_s"),
             )
         ],
     ),

@@ -54,10 +54,10 @@ def backbone_columns(results: Results) -> list[Column]:
 
 
 def layout_rows(results: Results) -> list[Row]:
-    """Make one row for each backbone, and one for a whole step of pretraining."""
-    keys = results.find(LAYOUT, "backbones") or {}
-    rows = [Row(key, "`{}`{}{}".format(*key.partition(","))) for key in keys]
-    return [*rows, Row("pretraining", "a whole step of the recipe `simclr`")] if keys else []
+    """Make one row for each backbone, and one for a whole step of pretraining by each recipe."""
+    backbones, recipes = (results.find(LAYOUT, part) or {} for part in ("backbones", "pretraining"))
+    rows = [Row(key, "`{}`{}{}".format(*key.partition(","))) for key in backbones]
+    return [*rows, *(Row(key, f"a whole step of the recipe `{key}`") for key in recipes)]
 
 
 def _layout(kind: str) -> Cell:
@@ -66,9 +66,9 @@ def _layout(kind: str) -> Cell:
         return f"{found['ratio']:.2f} ({low:.2f} to {high:.2f})"
 
     def cell(results: Results, row: str) -> str:
-        if row != "pretraining":
+        if row in (results.find(LAYOUT, "backbones") or {}):
             return value(ratio, LAYOUT, "backbones", "{}", kind)(results, row)
-        return value(ratio, LAYOUT, "pretraining")(results, row) if kind == "train_crops" else ""
+        return value(ratio, LAYOUT, "pretraining", "{}")(results, row) if kind == "train_crops" else ""
 
     return cell
 

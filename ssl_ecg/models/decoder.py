@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ssl_ecg.models.convolution import Conv1d
+from ssl_ecg.models.convolution import Conv1d, DoublingConv1d
 from ssl_ecg.models.norm import BatchNorm
 from ssl_ecg.models.padding import step_mask
 
@@ -50,14 +51,10 @@ class Conv1DDecoder(nn.Module):
         layers: list[nn.Module] = []
         n_in = n_features
         for n_out in widths:
-            layers += [
-                nn.Upsample(scale_factor=2, mode="nearest"),
-                Conv1d(n_in, n_out, kernel, padding=kernel // 2, bias=False),
-                BatchNorm(n_out),
-                nn.ReLU(),
-            ]
+            layers += [DoublingConv1d(n_in, n_out, kernel, bias=False), BatchNorm(n_out), nn.ReLU()]
             n_in = n_out
-        self.stages = nn.Sequential(*layers)
+        # names are those of runs that exist, whose up-sampling was a layer by itself
+        self.stages = nn.Sequential(OrderedDict((str(k // 3 + k + 1), layer) for k, layer in enumerate(layers)))
         self.to_leads = Conv1d(n_in, n_leads, kernel, padding=kernel // 2)
 
     def forward(
@@ -78,7 +75,7 @@ class Conv1DDecoder(nn.Module):
         mask = step_mask(lengths, length, self.stride)
         x = features
         for layer in self.stages:
-            if isinstance(layer, nn.Upsample):
+            if isinstance(layer, DoublingConv1d):
                 # a strip's last step counts as a whole, as it does where no strip is padded
                 mask = None if mask is None else mask.repeat_interleave(2, dim=2)
             x = layer(x, mask) if isinstance(layer, BatchNorm) else layer(x)

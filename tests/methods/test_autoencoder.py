@@ -113,8 +113,8 @@ def test_a_decoder_takes_up_the_weights_of_an_older_one() -> None:
     ]
     y = features = torch.randn(2, 8, 5)
     for k in (0, 4):
-        y = F.conv1d(y.repeat_interleave(2, dim=2), decoder.stages[k + 1].weight, padding=3)
-        norm = decoder.stages[k + 2]
+        y = F.conv1d(y.repeat_interleave(2, dim=2), decoder.stages.get_submodule(f"{k + 1}").weight, padding=3)
+        norm = decoder.stages.get_submodule(f"{k + 2}")
         y = F.relu(norm.weight[:, None] * y / (1 + norm.eps) ** 0.5 + norm.bias[:, None])
     expected = F.conv1d(y, decoder.to_leads.weight, decoder.to_leads.bias, padding=3)
     torch.testing.assert_close(decoder(features, 18), expected[..., :18], rtol=1e-4, atol=1e-5)

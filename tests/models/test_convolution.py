@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ssl_ecg.models.convolution import Conv1d
+from ssl_ecg.models.convolution import Conv1d, DoublingConv1d
 from ssl_ecg.models.norm import BatchNorm
 
 CASES = [
@@ -40,6 +40,27 @@ def test_equals_torchs_own_with_all_gradients(case, time, leads_last):
         assert parameter.grad.stride() == parameter.stride()
 
 
+@pytest.mark.parametrize("time", [200, 31, 3, 1])
+@pytest.mark.parametrize("kernel", [1, 3, 5, 7, 9, 15])
+@pytest.mark.parametrize("bias", [False, True])
+def test_doubling_equals_up_sampling_before_torchs_own(kernel, bias, time):
+    torch.manual_seed(0)
+    quick = DoublingConv1d(4, 6, kernel, bias=bias)
+    own = nn.Conv1d(4, 6, kernel, padding=kernel // 2, bias=bias)
+    own.load_state_dict(quick.state_dict())  # has the weights of the convolution and nothing else
+    x = torch.randn(3, 4, time)
+    found, expected = leaf(x), leaf(x)
+    y, z = quick(found), own(expected.repeat_interleave(2, dim=2))
+    torch.testing.assert_close(y, z, rtol=1e-4, atol=1e-5)
+    towards = torch.randn_like(z)
+    y.backward(towards)
+    z.backward(towards)
+    torch.testing.assert_close(found.grad, expected.grad, rtol=1e-4, atol=1e-5)
+    for name, parameter in quick.named_parameters():
+        torch.testing.assert_close(parameter.grad, own.get_parameter(name).grad, rtol=1e-4, atol=1e-4)
+        assert parameter.grad.stride() == parameter.stride()
+
+
 def leaf(x):
     return x.detach().clone(memory_format=torch.preserve_format).requires_grad_()
 
@@ -52,6 +73,7 @@ def test_feature_maps_of_a_step_stay_side_by_side():
         y = Conv1d(16, 16, 5, padding=2)(F.relu(y + y))
         assert y.shape == (2, 16, 50)
         assert y.stride(1) == 1
+    assert DoublingConv1d(16, 8, 7)(y).stride(1) == 1
 
 
 def test_few_steps_are_left_to_torchs_own():
