@@ -127,7 +127,7 @@ class Judged:
             decided = self.main.reading.decide(self.main.answers[name])
             blocks |= {} if decided is None else {"decision": decided}
             more = {f"{kind}_{c}": block[:, k] for kind, block in blocks.items() for k, c in enumerate(classes)}
-            tables.append(table.assign(row=rows, set=name, **more))
+            tables.append(pd.concat([table, pd.DataFrame({"row": rows, "set": name, **more})], axis=1))
         return pd.concat(tables, ignore_index=True)
 
 
