@@ -104,7 +104,7 @@ def main() -> None:
     made_with = {
         "archives": {"labelled": labelled.fingerprint, "pretraining": everything.fingerprint},
         "versions": versions(),
-        "hardware": hardware() + ", one thread a run",
+        "hardware": machine(),
     }
     write_json(
         options.out,
@@ -138,7 +138,7 @@ def summary(runs: dict[Any, Any], cuts: dict[str, Any], n_resamples: int) -> dic
         "cell": facts[0]["cell"],
         "divisions": divisions,
         "seeds": seeds,
-        "machines": [{"seeds": seeds, "hardware": hardware() + ", one thread a run"}],
+        "machines": [{"seeds": seeds, "hardware": machine()}],
         **{k: float(np.median(values)) for k, values in figures(facts).items()},
         **{k: facts[0][k] for k in ("parameters", "dim") if k in facts[0]},
         "auroc": {key: judge.interval(judge.joined(runs, key, seeds)) for key in keys},
@@ -193,6 +193,11 @@ def differences(
                 value = {**judge.difference(a, b), "seeds": seeds, "divisions": divisions}
                 out.setdefault(cell, {})[f"{key} - {other_cell} {theirs}"] = value
     return out
+
+
+def machine() -> str:
+    """Say what this runs on."""
+    return f"{hardware()}, one thread a run"
 
 
 if __name__ == "__main__":

@@ -48,13 +48,15 @@ class Conv1DDecoder(nn.Module):
         n_stages = stride.bit_length() - 1
         if widths is None:
             widths = [max(16, n_features >> (k + 1)) for k in range(n_stages)]
-        layers: list[nn.Module] = []
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
         n_in = n_features
-        for n_out in widths:
-            layers += [DoublingConv1d(n_in, n_out, kernel, bias=False), BatchNorm(n_out), nn.ReLU()]
+        for k, n_out in enumerate(widths):
+            # names are those of runs that exist, whose stages had a layer of up-sampling before these three
+            layers[f"{4 * k + 1}"] = DoublingConv1d(n_in, n_out, kernel, bias=False)
+            layers[f"{4 * k + 2}"] = BatchNorm(n_out)
+            layers[f"{4 * k + 3}"] = nn.ReLU()
             n_in = n_out
-        # names are those of runs that exist, whose up-sampling was a layer by itself
-        self.stages = nn.Sequential(OrderedDict((str(k // 3 + k + 1), layer) for k, layer in enumerate(layers)))
+        self.stages = nn.Sequential(layers)
         self.to_leads = Conv1d(n_in, n_leads, kernel, padding=kernel // 2)
 
     def forward(

@@ -145,18 +145,22 @@ class _Answers:
 
     def table(self, archive: Archive, members: Members) -> pd.DataFrame:
         """Give one row a record."""
+        import pandas as pd
+
         for row in np.flatnonzero(self.distance > 1).tolist():
             self.why[row] = [*self.why[row], far_embedding(self.distance[row])]
         odd = np.array([bool(why) for why in self.why], bool)
         known = odd | np.isfinite(self.distance) | np.isfinite(self.signal_distance)
         there = np.array([reason is None for reason in self.reason], bool)
         table = archive.index[["record_id", "corpus"]].reset_index(drop=True)
-        table = table.assign(**_columns(members, self.found, there, self.alone), unlike_training=_flags(odd, known))
-        table = table.assign(distance=self.distance, signal_distance=self.signal_distance)
-        table["why"] = ["; ".join(why) if why else None for why in self.why]
-        if members.with_forest:
-            table["note"] = [_ALONE if by else None for by in self.alone]
-        return table.assign(reason=self.reason)
+        columns = {
+            **_columns(members, self.found, there, self.alone), "unlike_training": _flags(odd, known),
+            "distance": self.distance, "signal_distance": self.signal_distance,
+            "why": ["; ".join(why) if why else None for why in self.why],
+            **({"note": [_ALONE if by else None for by in self.alone]} if members.with_forest else {}),
+            "reason": self.reason,
+        }  # fmt: skip
+        return pd.concat([table, pd.DataFrame(columns)], axis=1)
 
 
 def _answers(

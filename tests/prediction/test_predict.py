@@ -8,6 +8,7 @@ import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -25,7 +26,7 @@ from ssl_ecg.finetuning.run import finetune
 from ssl_ecg.finetuning.seeds import finetune_seeds
 from ssl_ecg.leads import STANDARD_LEADS
 from ssl_ecg.prediction.members import find_members
-from ssl_ecg.prediction.predict import predict
+from ssl_ecg.prediction.predict import _Answers, predict
 from ssl_ecg.train.checkpoint import load_encoder, released_checkpoints
 from ssl_ecg.train.classifier import load_classifier
 from ssl_ecg.train.evaluation import predict_proba
@@ -454,3 +455,19 @@ def test_a_released_classifier_answers_by_its_name(tmp_path: Path) -> None:
         assert again.card["name"] == name
     with pytest.raises(CheckpointError, match=f"released name.*{released[0]}"):
         predict(folder, "conv1d-small", progress=False)
+
+
+def test_columns_of_many_classes_are_joined_at_once() -> None:
+    """Else pandas warns of a fragmented table, which fails here."""
+    answers = _Answers(2, 71, np.array([None, "cut short"], object))
+    answers.found[0] = np.arange(71) / 71
+    names = [f"{kind}_{k}" for kind in ("prob", "decision") for k in range(71)]
+    reading = SimpleNamespace(
+        columns=lambda found, there: dict(zip(names, np.hstack([found, found > 0.5]).T, strict=True))
+    )
+    archive = SimpleNamespace(index=pd.DataFrame({"record_id": ["a", "b"], "corpus": "own", "fold": 1}))
+    table = answers.table(archive, SimpleNamespace(reading=reading, with_forest=False))
+    after = ["unlike_training", "distance", "signal_distance", "why", "reason"]
+    assert list(table.columns) == ["record_id", "corpus", *names, *after]
+    assert table["prob_70"].tolist() == pytest.approx([70 / 71, np.nan], nan_ok=True)
+    assert table["reason"].fillna("").tolist() == ["", "cut short"]
