@@ -104,7 +104,7 @@ def finetuned(
             rows = {"train": r.subsets(draw)[size], "val": r.val, "test": r.test}
             overrides = [*cell.get("set", ()), f"train.seed={seed}"]
             finetune(
-                cell["recipe"], labelled, out, checkpoint=checkpoint, rows=rows, overrides=overrides, progress=False
+                recipe_of(cell), labelled, out, checkpoint=checkpoint, rows=rows, overrides=overrides, progress=False
             )
             table = pd.read_parquet(out / "predictions.parquet").set_index("row").loc[r.test]
             found = table[[f"proba_{c}" for c in get_task("superclass").classes]].to_numpy(np.float32)

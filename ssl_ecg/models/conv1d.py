@@ -33,6 +33,9 @@ class Conv1DEncoder(StagedEncoder):
         Depthwise separable convolutions: fewer weights, for small devices.
     pool : {"mean", "max", "meanmax"}
         Pooling over time; "meanmax" joins both and doubles `dim`.
+    last_gamma : float
+        Scale at which the last normalisation of each block starts. At 0 a block starts as its shortcut (He et al.
+        2019, doi 10.1109/CVPR.2019.00065, section 3.1).
 
     Attributes
     ----------
@@ -60,6 +63,7 @@ class Conv1DEncoder(StagedEncoder):
         blocks: int = 1,
         separable: bool = False,
         pool: Literal["mean", "max", "meanmax"] = "mean",
+        last_gamma: float = 1.0,
     ) -> None:
         super().__init__()
         odd = bool(stem_kernels and kernels) and all(k > 0 and k % 2 for k in (*stem_kernels, *kernels))
@@ -76,7 +80,7 @@ class Conv1DEncoder(StagedEncoder):
             BatchNorm(widths[0]),
             nn.ReLU(),
         )
-        block = partial(ResidualBlock, kernels=kernels, separable=separable)
+        block = partial(ResidualBlock, kernels=kernels, separable=separable, last_gamma=last_gamma)
         self.stages = make_stages(block, widths[0], widths[1:], [blocks] * (len(widths) - 1), first=2)
         self.n_features = widths[-1]
         self.stride = 2 ** len(widths)

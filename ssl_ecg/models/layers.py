@@ -69,7 +69,7 @@ class ResidualBlock(nn.Module):
     """
 
     def __init__(
-        self, n_in: int, n_out: int, stride: int = 1, *, kernels: Sequence[int], separable: bool = False
+        self, n_in: int, n_out: int, stride: int = 1, *, kernels: Sequence[int], separable: bool, last_gamma: float
     ) -> None:
         super().__init__()
         self.stride = stride
@@ -77,6 +77,7 @@ class ResidualBlock(nn.Module):
         self.norm1 = BatchNorm(n_out)
         self.conv2 = MultiScaleConv(n_out, n_out, kernels, separable=separable)
         self.norm2 = BatchNorm(n_out)
+        nn.init.constant_(self.norm2.weight, last_gamma)
         self.shortcut = Shortcut(n_in, n_out, stride) if stride > 1 or n_in != n_out else None
 
     def forward(

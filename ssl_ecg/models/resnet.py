@@ -30,6 +30,10 @@ class ResNet(StagedEncoder):
         Kernel lengths of the stem and of the blocks [samples].
     dropout : float
         Between the two convolutions of a block.
+    last_gamma : float
+        Scale at which the last normalisation of each block starts. At 0 an untrained block passes its input on
+        unchanged, which serves pretraining and training with few labels (evaluation/comparison); 1 is the start of
+        the network published for ECG.
 
     Attributes
     ----------
@@ -40,7 +44,8 @@ class ResNet(StagedEncoder):
 
     References
     ----------
-    He et al. 2016, doi 10.1109/CVPR.2016.90, table 1; Zhang et al. 2021, doi 10.1016/j.isci.2021.102373, for ECG.
+    He et al. 2016, doi 10.1109/CVPR.2016.90, table 1; Zhang et al. 2021, doi 10.1016/j.isci.2021.102373, for ECG;
+    He et al. 2019, doi 10.1109/CVPR.2019.00065, section 3.1 (zero gamma).
     """
 
     depths: ClassVar[tuple[int, ...]]
@@ -53,6 +58,7 @@ class ResNet(StagedEncoder):
         stem_kernel: int = 15,
         kernel: int = 7,
         dropout: float = 0.2,
+        last_gamma: float = 0.0,
     ) -> None:
         super().__init__()
         check_convolutions(type(self).__name__.lower(), widths, len(self.depths), (stem_kernel, kernel))
@@ -60,7 +66,7 @@ class ResNet(StagedEncoder):
         self.preprocessing = Preprocessing()
         self.stem = Conv1d(n_leads, widths[0], stem_kernel, 2, stem_kernel // 2, bias=False)
         self.stem_norm = BatchNorm(widths[0])
-        block = partial(BasicBlock, kernel=kernel, dropout=dropout)
+        block = partial(BasicBlock, kernel=kernel, dropout=dropout, last_gamma=last_gamma)
         self.stages = make_stages(block, widths[0], widths, self.depths, first=1)
         self.n_features = widths[-1]
         self.stride = 2 ** (len(widths) + 1)
@@ -107,7 +113,9 @@ class BasicBlock(nn.Module):
     The shortcut is a strided convolution of length 1 with batch normalisation where the shape changes.
     """
 
-    def __init__(self, n_in: int, n_out: int, stride: int = 1, *, kernel: int, dropout: float = 0.0) -> None:
+    def __init__(
+        self, n_in: int, n_out: int, stride: int = 1, *, kernel: int, dropout: float, last_gamma: float
+    ) -> None:
         super().__init__()
         self.stride = stride
         self.conv1 = Conv1d(n_in, n_out, kernel, stride, kernel // 2, bias=False)
@@ -115,6 +123,7 @@ class BasicBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.conv2 = Conv1d(n_out, n_out, kernel, 1, kernel // 2, bias=False)
         self.norm2 = BatchNorm(n_out)
+        nn.init.constant_(self.norm2.weight, last_gamma)
         reshapes = stride > 1 or n_in != n_out
         self.shortcut = Conv1d(n_in, n_out, 1, stride, bias=False) if reshapes else None
         self.shortcut_norm = BatchNorm(n_out) if reshapes else None

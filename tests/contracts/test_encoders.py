@@ -11,9 +11,9 @@ from ssl_ecg.train.checkpoint import load_encoder, save_encoder
 
 SMALL = {
     "conv1d": {"widths": (8, 16, 24)},
-    "resnet18": {"widths": (4, 8, 8, 12)},
-    "resnet34": {"widths": (4, 8, 8, 12)},
-    # at zero, the published start, the blocks get no gradient in the first step: tests/models/test_xresnet.py
+    # at a gamma of zero, the default, the blocks get no gradient in the first step: tests/models
+    "resnet18": {"widths": (4, 8, 8, 12), "last_gamma": 0.2},
+    "resnet34": {"widths": (4, 8, 8, 12), "last_gamma": 0.2},
     "xresnet1d50": {"widths": (4, 4, 4, 4), "stem_widths": (4, 4, 8), "last_gamma": 0.2},
     "xresnet1d101": {"widths": (4, 4, 4, 4), "stem_widths": (4, 4, 8), "last_gamma": 0.2},
     "resnet_lstm": {"widths": (8, 8), "hidden": 4, "dense": 8},

@@ -52,6 +52,16 @@ def test_pooling(pool: str) -> None:
     assert encoder.dim == encoder(x).shape[1]
 
 
+def test_blocks_start_as_their_shortcut_if_gamma_is_zero() -> None:
+    torch.manual_seed(0)
+    first, second = Conv1DEncoder(widths=(6, 8), blocks=2, last_gamma=0.0).stages
+    x = torch.rand(2, 6, 21)
+    torch.testing.assert_close(first(x), F.relu(first.shortcut(x)))
+    x = torch.rand(2, 8, 11)
+    assert torch.equal(second(x), x)
+    assert all((block.norm2.weight == 1).all() for block in Conv1DEncoder(widths=(6, 8, 8)).stages)
+
+
 @pytest.mark.parametrize(
     "wrong", [{"kernels": (4,)}, {"widths": (8,)}, {"pool": "sum"}, {"widths": (8, 0)}, {"stem_kernels": ()}]
 )

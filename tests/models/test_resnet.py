@@ -60,7 +60,7 @@ def test_features_are_zero_past_the_end(strips, pad) -> None:
 
 def test_dropout_is_applied_in_training_only() -> None:
     torch.manual_seed(0)
-    encoder = ResNet18(widths=(4, 4, 4, 8), dropout=0.5)
+    encoder = ResNet18(widths=(4, 4, 4, 8), dropout=0.5, last_gamma=1.0)
     dropouts = [m for m in encoder.modules() if isinstance(m, nn.Dropout)]
     assert [m.p for m in ResNet34(widths=(1, 1, 1, 1)).modules() if isinstance(m, nn.Dropout)] == [0.2] * 16
     assert len(dropouts) == 8
@@ -74,3 +74,27 @@ def test_dropout_is_applied_in_training_only() -> None:
 def test_impossible_parameters(wrong: dict) -> None:
     with pytest.raises(SignalError, match="resnet18"):
         ResNet18(**wrong)
+
+
+def test_blocks_start_as_identity_and_learn_from_the_second_step() -> None:
+    torch.manual_seed(0)
+    encoder = ResNet34(widths=(4, 6, 8, 8))
+    later = [block for block in encoder.stages if block.shortcut is None]
+    assert len(later) == 13
+    x = torch.rand(4, 8, 30)
+    assert torch.equal(later[-1](x), x)
+    signal = torch.randn(4, 12, 256)
+    for step in range(2):
+        encoder.zero_grad()
+        encoder(signal).square().mean().backward()
+        silent = [k for k, p in encoder.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+        assert bool(silent) == (step == 0)
+        with torch.no_grad():
+            for p in encoder.parameters():
+                p -= 0.1 * p.grad
+
+
+def test_last_gamma_is_set_in_every_block() -> None:
+    gammas = [block.norm2.weight for block in ResNet34(widths=(2, 2, 2, 2), last_gamma=0.5).stages]
+    assert len(gammas) == 16
+    assert all((gamma == 0.5).all() for gamma in gammas)
