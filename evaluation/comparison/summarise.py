@@ -180,8 +180,9 @@ def differences(
             other_cell, _, kind = other.partition("/")
             if other_cell not in whole:
                 continue
-            divisions = [name for name in entry["divisions"] if name in divisions_of(found[other_cell])]
-            seeds = sorted({*entry["seeds"]} & {*seeds_of(found[other_cell], divisions)})
+            runs = found.get(other_cell, {})  # none if it has been run elsewhere only
+            divisions = [name for name in entry["divisions"] if name in divisions_of(runs)]
+            seeds = sorted({*entry["seeds"]} & {*seeds_of(runs, divisions)})
             if not divisions or not seeds:
                 continue
             judge = Judge({name: cuts[name] for name in divisions}, n_resamples)

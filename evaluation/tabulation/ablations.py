@@ -9,7 +9,7 @@ import yaml
 
 from .comparison import DOCUMENT, FEW, SOURCE, less, less_by_row
 from .formats import number_word
-from .layout import Column, Results, Row, Table
+from .layout import Column, Results, Row, Table, first_of
 
 ABLATIONS = {
     "a_crop_0.75s": "crops of 0.75 s in place of 1.5 s",
@@ -27,6 +27,7 @@ ABLATIONS = {
     "a_steps_1200": "1,200 steps",
     "a_ptbxl_only": "PTB-XL alone, without the other recordings",
     "a_projector_linear": "a linear projector in place of one with a hidden layer",
+    "a_gamma_0": "blocks that start as their shortcut (`last_gamma: 0`)",
     "a_untrained": "untrained",
 }
 """Ablation of SimCLR -> what was changed, in the order of the table."""
@@ -36,6 +37,19 @@ SETTINGS = {
     "method.momentum": "first momentum",
 }
 """Settings that are changed in a method's own recipe, other than that of SimCLR."""
+STARTS = {
+    "a_gamma_0": ("a_default", "`simclr` on `conv1d`"),
+    "a_scratch_gamma_0": ("a_scratch", "`conv1d` from scratch"),
+    "a_resnet18": ("a_resnet18_gamma_1", "`simclr` on `resnet18`"),
+    "a_scratch_resnet18": ("a_scratch_resnet18_gamma_1", "`resnet18` from scratch"),
+    "a_resnet18_gamma_1_lr": (
+        "a_resnet18_gamma_1",
+        "beside them: a fourth of the learning rate of `simclr` on `resnet18`, gamma 1",
+    ),
+    "a_resnet18_dropout_0": ("a_resnet18", "no dropout in `simclr` on `resnet18`, gamma 0"),
+    "simclr_gamma_0": ("simclr", "three rotations: `simclr` on `conv1d`"),
+}
+"""Cell -> what it is compared with, and what the row says: gamma of 0 less gamma of 1, and what else was tried."""
 RECIPES = Path(__file__).parents[2] / "recipes" / "pretrain"
 
 
@@ -80,6 +94,27 @@ def _less_own_recipe(size: str) -> Column:
     return Column(size, text)
 
 
+def start_rows(results: Results) -> list[Row]:
+    """Make one row for each comparison of how residual blocks start."""
+    return [Row(cell, label) for cell, (_, label) in STARTS.items() if results.find(SOURCE, "differences", cell)]
+
+
+def _start_column(size: str) -> Column:
+    """Make the column of differences by linear probe, or of training from scratch."""
+
+    def text(results: Results, row: str) -> str:
+        other = STARTS[row][0]
+        probes = ("linear", "finetuned")
+        return first_of(*(less(row, probe, other, probe) for probe in probes))(results, size)
+
+    return Column(size, text)
+
+
+def _start_seeds(results: Results, row: str) -> str:
+    pair = next(iter(results.find(SOURCE, "differences", row).values()))
+    return number_word(len(pair["seeds"]))
+
+
 def _ablations(results: Results) -> dict[str, Any]:
     entries = results.find(SOURCE, "differences") or {}
     return {cell: entries[cell] for cell in entries if cell.startswith("a_")}
@@ -98,4 +133,11 @@ def _with_seeds(cell: str, entries: dict[str, Any]) -> str:
 TABLES = (
     Table("ablations", DOCUMENT, "change", ablation_rows, less_by_row("a_default")),
     Table("own settings", DOCUMENT, "change", setting_rows, [_less_own_recipe(size) for size in FEW]),
+    Table(
+        "starts",
+        DOCUMENT,
+        "gamma 0 less gamma 1",
+        start_rows,
+        [Column("seeds", _start_seeds), *(_start_column(size) for size in FEW)],
+    ),
 )
