@@ -39,17 +39,18 @@ SETTINGS = {
 """Settings that are changed in a method's own recipe, other than that of SimCLR."""
 STARTS = {
     "a_gamma_0": ("a_default", "`simclr` on `conv1d`"),
+    "simclr_gamma_0": ("simclr", "the same, three rotations"),
     "a_scratch_gamma_0": ("a_scratch", "`conv1d` from scratch"),
+    "scratch_gamma_0": ("scratch", "the same, three rotations"),
     "a_resnet18": ("a_resnet18_gamma_1", "`simclr` on `resnet18`"),
     "a_scratch_resnet18": ("a_scratch_resnet18_gamma_1", "`resnet18` from scratch"),
     "a_resnet18_gamma_1_lr": (
         "a_resnet18_gamma_1",
-        "beside them: a fourth of the learning rate of `simclr` on `resnet18`, gamma 1",
+        "a fourth of the learning rate in its place, `simclr` on `resnet18`",
     ),
-    "a_resnet18_dropout_0": ("a_resnet18", "no dropout in `simclr` on `resnet18`, gamma 0"),
-    "simclr_gamma_0": ("simclr", "three rotations: `simclr` on `conv1d`"),
+    "a_resnet18_dropout_0": ("a_resnet18", "no dropout as well, `simclr` on `resnet18`"),
 }
-"""Cell -> what it is compared with, and what the row says: gamma of 0 less gamma of 1, and what else was tried."""
+"""Cell -> what it is compared with, and what the row says."""
 RECIPES = Path(__file__).parents[2] / "recipes" / "pretrain"
 
 
