@@ -97,3 +97,21 @@ def pad() -> Callable[[Strips], tuple[Tensor, Tensor]]:
 @pytest.fixture
 def unsettle() -> Callable[[nn.Module], None]:
     return _unsettle
+
+
+def _silent_in_steps(encoder: nn.Module, steps: int) -> list[list[str]]:
+    """Train for some steps; give, for each, the names of the parameters that got no gradient."""
+    signal, silent = torch.randn(4, 12, 256), []
+    for _ in range(steps):
+        encoder.zero_grad()
+        encoder(signal).square().mean().backward()
+        silent.append([k for k, p in encoder.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0])
+        with torch.no_grad():
+            for p in encoder.parameters():
+                p -= 0.1 * p.grad
+    return silent
+
+
+@pytest.fixture
+def silent_in_steps() -> Callable[[nn.Module, int], list[list[str]]]:
+    return _silent_in_steps
