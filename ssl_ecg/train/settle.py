@@ -54,7 +54,8 @@ def fixed_strips(
 def settle_norms(encoder: nn.Module, strips: FixedStrips, *, batch_size: int = 256) -> None:
     """Set the running statistics of batch normalisation from clean strips.
 
-    In training they follow augmented views, which are noisier than the recordings to be embedded.
+    In training they follow augmented views, which are noisier than the recordings to be embedded. All else is as in
+    evaluation: dropout would widen what the layers behind it see, and leave the statistics to chance.
 
     Parameters
     ----------
@@ -65,10 +66,11 @@ def settle_norms(encoder: nn.Module, strips: FixedStrips, *, batch_size: int = 2
     """
     norms = [m for m in encoder.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]
+    encoder.eval()
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
-    encoder.train()
+        norm.train()
     for rows in torch.split(torch.arange(len(strips.signal)), batch_size):
         if len(rows) > 1:
             encode(encoder, strips.signal[rows], None if strips.lengths is None else strips.lengths[rows])

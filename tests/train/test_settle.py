@@ -1,10 +1,12 @@
-"""Batch normalisation settled on fixed strips: padding does not count."""
+"""Batch normalisation settled on fixed strips: neither padding nor dropout counts."""
 
 from __future__ import annotations
 
 import torch
 
 from ssl_ecg.models.conv1d import Conv1DEncoder
+from ssl_ecg.models.norm import BatchNorm
+from ssl_ecg.models.resnet import ResNet18
 from ssl_ecg.train.settle import FixedStrips, settle_norms
 
 
@@ -19,3 +21,18 @@ def test_padding_does_not_count() -> None:
     for name, value in expected.items():
         torch.testing.assert_close(encoder.state_dict()[name], value, rtol=1e-4, atol=1e-5)
     assert not encoder.training
+
+
+def test_nothing_is_dropped_while_it_settles() -> None:
+    """The variance behind a dropout would be wider than in evaluation, and another each time."""
+    torch.manual_seed(0)
+    encoder = ResNet18(widths=(4, 4, 8, 8), dropout=0.5, last_gamma=1.0)
+    x = torch.randn(100, 12, 400)
+    settle_norms(encoder, FixedStrips(x, None))
+    seen: list[torch.Tensor] = []
+    norm = [part for part in encoder.modules() if isinstance(part, BatchNorm)][-2]  # behind the last dropout
+    norm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        encoder(x)
+    torch.testing.assert_close(norm.running_var, seen[0].var(dim=(0, 2)), rtol=2e-2, atol=0)
+    assert not any(part.training for part in encoder.modules())
