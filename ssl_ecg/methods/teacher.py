@@ -12,10 +12,13 @@ from torch import Tensor, nn
 from ssl_ecg.augment.views import Views
 from ssl_ecg.errors import RecipeError
 from ssl_ecg.methods.base import encode
+from ssl_ecg.models.attention import DropPath
 
 
 def make_teacher(module: nn.Module) -> Any:
     """Copy a module: the teacher starts as the student and is changed by `follow` only.
+
+    It drops nothing, neither units nor paths, so that what it teaches does not depend on chance.
 
     Examples
     --------
@@ -23,7 +26,13 @@ def make_teacher(module: nn.Module) -> Any:
     >>> any(p.requires_grad for p in teacher.parameters())
     False
     """
-    return copy.deepcopy(module).requires_grad_(False)
+    teacher = copy.deepcopy(module).requires_grad_(False)
+    for part in teacher.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+        elif isinstance(part, DropPath):
+            part.rate = 0.0
+    return teacher
 
 
 def follow(teacher: nn.Module, student: nn.Module, momentum: float) -> None:

@@ -16,6 +16,8 @@ from ssl_ecg.methods.moco import MoCo
 from ssl_ecg.methods.registry import METHODS
 from ssl_ecg.methods.teacher import follow, make_teacher, momentum_at
 from ssl_ecg.models.conv1d import Conv1DEncoder
+from ssl_ecg.models.resnet import ResNet18
+from ssl_ecg.models.transformer import TransformerEncoder
 
 TAUGHT = {"byol": BYOL, "dino": DINO, "moco": MoCo}
 SMALL = {"hidden_dim": 16, "out_dim": 8}
@@ -51,6 +53,21 @@ def test_buffers_of_a_teacher_are_its_own() -> None:
     follow(teacher, student, 0.5)
     assert torch.equal(teacher.running_mean, before)
     assert int(teacher.num_batches_tracked) == 0
+
+
+@pytest.mark.parametrize(
+    "student",
+    [
+        ResNet18(widths=(4, 4, 8, 8), dropout=0.5, last_gamma=1.0),
+        TransformerEncoder(width=16, depth=2, heads=2, patch=10, drop_path=0.5),
+    ],
+    ids=["dropout", "drop path"],
+)
+def test_a_teacher_leaves_nothing_to_chance(student: torch.nn.Module) -> None:
+    teacher, x = make_teacher(student), torch.randn(4, 12, 100)
+    assert teacher.training
+    assert torch.equal(teacher(x), teacher(x))
+    assert not torch.equal(student(x), student(x))
 
 
 @pytest.mark.parametrize(("start", "end"), [(0.99, 1.0), (0.5, 0.9)])
