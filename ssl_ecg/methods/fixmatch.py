@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from ssl_ecg.augment.transforms_crop import RandomCrop
+from ssl_ecg.augment.transforms_crop import Crop, RandomCrop
 from ssl_ecg.augment.views import Compose, Views, where_padded
 from ssl_ecg.errors import RecipeError, SignalError
 from ssl_ecg.methods.base import Batch, check_positive, encode, gate, targets_of
@@ -34,7 +34,7 @@ class FixMatch(nn.Module):
     encoder : nn.Module
         Strips to embeddings, with `.dim`.
     views : Views
-        Its chain makes the strong view, its crop alone the weak one.
+        Its chain makes the strong view, its crop alone, at its own speed, the weak one.
     n_classes : int
         Classes of the task; given by the task in a recipe.
     positive, negative : float or list of float
@@ -75,7 +75,8 @@ class FixMatch(nn.Module):
             raise RecipeError("method.unlabelled", f"is {unlabelled}", "give 0 or more")
         self.encoder = encoder
         self.views = views
-        self.weak = Compose([step for step in views.chain.transforms if isinstance(step, RandomCrop)])
+        crops = [step for step in views.chain.transforms if isinstance(step, Crop)]
+        self.weak = Compose(crop if isinstance(crop, RandomCrop) else RandomCrop(crop.length) for crop in crops)
         self.head = nn.Linear(int(encoder.dim), n_classes)  # type: ignore[arg-type]
         self.n_classes, self.unlabelled, self.align = n_classes, unlabelled, align
         self.register_buffer("positive", _thresholds("positive", positive, n_classes), persistent=False)

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from ssl_ecg.augment.transforms_crop import RandomResizedCrop
 from ssl_ecg.augment.transforms_leads import Gain
 from ssl_ecg.augment.views import Compose, Views
 from ssl_ecg.errors import RecipeError, SignalError
@@ -88,6 +89,14 @@ def test_weak_view_is_cropped_and_nothing_else() -> None:
     weak = made.weak(x)
     for strip, view in zip(x, weak, strict=True):
         assert any(torch.equal(strip[:, start : start + 60], view) for start in range(41))
+
+
+def test_a_crop_that_changes_speed_gives_a_weak_view_at_its_own_speed() -> None:
+    made = FixMatch(Conv1DEncoder(widths=(8, 16)), Views([RandomResizedCrop(60, largest=1.5), Gain()]), n_classes=3)
+    test = batch()
+    for strip, view in zip(test["signal"], made.weak(test["signal"]), strict=True):
+        assert any(torch.equal(strip[:, start : start + 60], view) for start in range(41))
+    assert torch.isfinite(made.loss(test))
 
 
 def test_padding_of_short_strips_changes_nothing() -> None:
