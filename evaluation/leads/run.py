@@ -35,11 +35,7 @@ def own(r: Rotation, start: Path, archive: Archive, options: argparse.Namespace)
     """Fine-tune a classifier of its own for each lead set, and one of twelve leads with a forest."""
     runs, rows, name = options.work / "finetuned", rows_of(r), f"{options.method}-{r.name}-{options.seed}"
     seed = f"train.seed={options.seed}"
-    found = {"12": scores(twelve(r, options), r.test)}
-    forest = runs / f"leads_12_forest-{name}"
-    changes = [seed, "forest=true"]
-    finetune("finetune/default", archive, forest, checkpoint=start, rows=rows, overrides=changes, progress=False)
-    found["12, with forest"] = scores(forest, r.test)
+    found = {"12, with forest": twelve_with_forest(r, start, archive, options)}
     found["I, of the classifier of 12"] = shown(twelve(r, options), archive, ("I",))[r.test]
     for size, leads in SETS.items():
         run = runs / f"leads_{size}-{name}"
@@ -51,7 +47,8 @@ def own(r: Rotation, start: Path, archive: Archive, options: argparse.Namespace)
 
 def taught(r: Rotation, start: Path, archive: Archive, options: argparse.Namespace) -> dict[str, np.ndarray]:
     """Teach encoders that are shown one lead what another tells from twelve, and fine-tune them, with a forest."""
-    everything, found = Archive(options.work / "everything"), {}
+    everything = Archive(options.work / "everything")
+    found = {"12, with forest": twelve_with_forest(r, start, archive, options)}
     for lead in TAUGHT:
         name = f"{lead}-{start.name}"
         student, run = options.work / "runs" / f"taught_{name}", options.work / "finetuned" / f"taught_{name}"
@@ -93,6 +90,14 @@ GROUPS = {"own": own, "taught": taught, "reduced": reduced}
 def twelve(r: Rotation, options: argparse.Namespace) -> Path:
     """Give the run of the comparison that was fine-tuned with twelve leads."""
     return finetuned_run(options.work, f"finetuned_{options.method}", r.name, options.seed)
+
+
+def twelve_with_forest(r: Rotation, start: Path, archive: Archive, options: argparse.Namespace) -> np.ndarray:
+    """Fine-tune with twelve leads and a forest."""
+    run = options.work / "finetuned" / f"leads_12_forest-{options.method}-{r.name}-{options.seed}"
+    changes = [f"train.seed={options.seed}", "forest=true"]
+    finetune("finetune/default", archive, run, checkpoint=start, rows=rows_of(r), overrides=changes, progress=False)
+    return scores(run, r.test)
 
 
 def rows_of(r: Rotation) -> dict[str, np.ndarray]:
