@@ -32,6 +32,9 @@ class Preprocessing:
         lead's own standard deviation after its mean is taken away.
     seconds : float
         Length of the strips in pretraining [s]; the encoder takes other lengths too.
+    shown : tuple of str or None
+        Of the leads, the only ones that the encoder has been shown; the others count as absent in all that it is given.
+        None: all.
 
     Examples
     --------
@@ -44,6 +47,7 @@ class Preprocessing:
     band: tuple[float, float] | None = (0.5, 40.0)
     scale: Scale = "record"
     seconds: float = 10.0
+    shown: tuple[str, ...] | None = None
 
     def check(self, *, fs: float, leads: Sequence[str], band: Sequence[float] | None, where: str) -> None:
         """Compare with the data at hand.
@@ -69,10 +73,21 @@ class Preprocessing:
         """Compare with an archive; raises `CheckpointError` as `check` does."""
         self.check(fs=archive.fs, leads=archive.leads, band=archive.band, where=str(archive.path))
 
+    def is_shown(self) -> tuple[bool, ...]:
+        """Tell of each lead whether the encoder has been shown it.
+
+        Examples
+        --------
+        >>> Preprocessing(leads=("I", "II"), shown=("II",)).is_shown()
+        (False, True)
+        """
+        return tuple(self.shown is None or lead in self.shown for lead in self.leads)
+
     def to_dict(self) -> dict[str, Any]:
         """Give the fields as plain JSON types."""
         fields = asdict(self)
         fields["leads"] = list(self.leads)
+        fields["shown"] = None if self.shown is None else list(self.shown)
         fields["band"] = list(self.band) if self.band else None
         return fields
 
@@ -93,6 +108,7 @@ class Preprocessing:
                 band=(float(band[0]), float(band[1])) if band else None,
                 scale=fields["scale"],
                 seconds=float(fields["seconds"]),
+                shown=None if fields.get("shown") is None else tuple(fields["shown"]),
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise CheckpointError(

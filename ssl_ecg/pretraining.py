@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ssl_ecg.data.strips import Strips
+    from ssl_ecg.preprocessing import Preprocessing
 
 
 def pretrain(
@@ -80,11 +82,11 @@ def pretrain(
     from ssl_ecg.train.selection import open_strips
     from ssl_ecg.train.settle import fixed_strips, settle_norms
 
+    method = build_method(bound, archive, checkpoint)
     strips = open_strips(archive, **bound["data"], measuring="later")
     settings = {name: value for name, value in bound["train"].items() if name != "precision"}
     check_settings(strips, devices=devices, **settings)
     first = find_place().rank == 0
-    method = build_method(bound, archive, checkpoint)
     probe = online_probe(archive, strips, task) if task else None
     facts = {"archive": archive.fingerprint, "encoder": _began_with(method, checkpoint)}
     claim(out, bound, facts, started_on="another archive or encoder", notes={"versions": versions()}, write=first)
@@ -116,6 +118,7 @@ def build_method(recipe: dict[str, Any], archive: Archive, checkpoint: str | Pat
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe["train"]["seed"])
         encoder = untrained_encoder(recipe, archive) if checkpoint is None else pretrained(recipe, archive, checkpoint)
+        encoder.preprocessing = replace(encoder.preprocessing, seconds=recipe["data"]["seconds"])  # type: ignore[type-var]
         arguments = {key: value for key, value in recipe["method"].items() if key != "name"}
         if "views" in recipe:
             arguments["views"] = build_views(recipe["views"], fs=archive.fs, leads=archive.leads)
@@ -144,13 +147,15 @@ def untrained_encoder(recipe: Mapping[str, Any], archive: Archive) -> nn.Module:
         raise RecipeError("encoder.n_leads", problem, f"--set encoder.n_leads={len(archive.leads)}")
     data = recipe["data"]
     encoder.preprocessing = Preprocessing(  # type: ignore[assignment]
-        archive.fs, archive.leads, archive.band, data["scale"], data["seconds"]
+        archive.fs, archive.leads, archive.band, data["scale"], data["seconds"], _shown(recipe, archive)
     )
     return encoder
 
 
 def pretrained(recipe: dict[str, Any], archive: Archive, checkpoint: str | Path) -> nn.Module:
     """Load the encoder of a checkpoint, which takes the place of the recipe's, and see that it fits an archive.
+
+    The recipe is changed to say so: its encoder, its scaling, and the leads that are shown, unless it names some.
 
     Raises
     ------
@@ -162,9 +167,22 @@ def pretrained(recipe: dict[str, Any], archive: Archive, checkpoint: str | Path)
     encoder = load_encoder(checkpoint)
     encoder.preprocessing.check_archive(archive)  # type: ignore[union-attr, operator]
     card: dict[str, Any] = encoder.card  # type: ignore[assignment]
+    form: Preprocessing = encoder.preprocessing  # type: ignore[assignment]
     recipe["encoder"] = dict(card["architecture"])
-    recipe["data"]["scale"] = encoder.preprocessing.scale  # type: ignore[union-attr]
+    recipe["data"]["scale"] = form.scale
+    if form.shown is not None and recipe["data"].get("leads") is None:
+        recipe["data"]["leads"] = list(form.shown)
+    encoder.preprocessing = replace(form, shown=_shown(recipe, archive))  # type: ignore[assignment]
     return encoder
+
+
+def _shown(recipe: Mapping[str, Any], archive: Archive) -> tuple[str, ...] | None:
+    """Give the only leads that a recipe shows; None for all."""
+    from ssl_ecg.train.reduced_leads import choose_leads
+
+    leads = recipe["data"].get("leads")
+    chosen = archive.leads if leads is None else choose_leads(leads, archive.leads)
+    return None if chosen == archive.leads else chosen
 
 
 def _began_with(method: nn.Module, checkpoint: str | Path | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Scaling of strips, in torch, as an encoder's preprocessing says."""
+"""Leads and scaling of strips, in torch, as an encoder's preprocessing says."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ssl_ecg.preprocessing import Scale
+from ssl_ecg.preprocessing import Preprocessing, Scale
 
 _TINY = 1e-6
 """Below this a lead counts as flat [mV]."""
@@ -43,3 +43,17 @@ def scale_strips(
         n_samples = (energy > 0).sum(dim=1, keepdim=True) * n
         size = (energy.sum(dim=1, keepdim=True) / n_samples.clamp(min=1)).sqrt()
     return x / size.masked_fill(size < _TINY, torch.inf)
+
+
+def show_strips(x: Float[Tensor, "batch lead time"], preprocessing: Preprocessing) -> Float[Tensor, "batch lead time"]:
+    """Take the leads that an encoder has never been shown as absent, and scale the strips.
+
+    Examples
+    --------
+    >>> form = Preprocessing(leads=("I", "II"), shown=("II",), scale="none")
+    >>> show_strips(torch.ones(1, 2, 1), form).flatten().tolist()
+    [0.0, 1.0]
+    """
+    if preprocessing.shown is not None:
+        x = x * torch.tensor(preprocessing.is_shown(), device=x.device)[:, None]
+    return scale_strips(x, preprocessing.scale)

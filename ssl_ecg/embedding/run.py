@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
 from functools import lru_cache, partial
@@ -25,7 +26,7 @@ from ssl_ecg.embedding.vectors import Embeddings, load_embeddings
 from ssl_ecg.errors import ArchiveError, SignalError
 from ssl_ecg.files import plain
 from ssl_ecg.preprocessing import Preprocessing
-from ssl_ecg.scaling import scale_strips
+from ssl_ecg.scaling import show_strips
 
 LONGEST = 60.0
 """Longer records are embedded in windows of this length, and their embeddings averaged [s]."""
@@ -84,6 +85,12 @@ def embed(
     preprocessing.check_archive(archive)
     dim = int(encoder.dim)  # type: ignore[arg-type]
     origin = {**(card or {}), "archive": archive.fingerprint, "encoder": weights_fingerprint(encoder)}
+    if preprocessing.shown is not None:
+        origin["leads"] = list(preprocessing.shown)
+        without = int((~archive.lead_masks[:, list(preprocessing.is_shown())].any(axis=1)).sum())
+        if without:
+            names = ", ".join(preprocessing.shown)
+            warnings.warn(f"{without} records have none of {names}: their embeddings say nothing", stacklevel=2)
     encoder.eval()
     batches_from = partial(_batches, encoder, archive, batch_size=batch_size, progress=progress, engine=engine)
     if out is None:
@@ -213,11 +220,11 @@ def embed_signal(encoder: nn.Module, signal: NDArray[np.float32]) -> NDArray[np.
 
 
 def _forward(encoder: nn.Module, signal: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scale and encode finite strips."""
+    """Scale and encode finite strips, but for leads that the encoder has not been shown."""
     device = next((p.device for p in encoder.parameters()), torch.device("cpu"))
     preprocessing: Preprocessing = encoder.preprocessing  # type: ignore[assignment]
     with torch.inference_mode(), _autocast(device):
-        z: Tensor = encoder(scale_strips(torch.from_numpy(signal).to(device), preprocessing.scale))
+        z: Tensor = encoder(show_strips(torch.from_numpy(signal).to(device), preprocessing))
     vectors: NDArray[np.float32] = z.float().cpu().numpy()
     return vectors
 

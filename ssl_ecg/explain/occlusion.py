@@ -129,8 +129,9 @@ def _open(preprocessing: Preprocessing, recording: Archive | NDArray[np.floating
         def read(start: int, samples: int) -> NDArray[np.float32]:
             return signal[:, start : start + samples]
 
+    present = present[np.array(preprocessing.is_shown())[present]]
     if not len(present):
-        raise SignalError("occlude", "no lead was recorded", "choose a record with a lead")
+        raise SignalError("occlude", "no lead was recorded", "choose a record with a lead that the encoder knows")
     return Recording(read, n_samples, present)
 
 

@@ -118,7 +118,6 @@ def finetune(
         raise RecipeError(str(recipe)[:80], "is a recipe for pretraining", "take finetune/default or finetune/scratch")
     archive = archive if isinstance(archive, Archive) else Archive(archive)
     out = Path(out)
-    reduced = [choose_leads(names, bound["data"].get("leads") or archive.leads) for names in test_leads]
     targets = find_targets(task, archive.index)
     truth = np.where(targets.known[:, None], targets.values, np.nan)
     truth = truth.astype(np.float32) if targets.kind == "classes" else truth
@@ -133,6 +132,7 @@ def finetune(
     if "forest" in bound:
         pywavelets()  # is it there?
     model, card = _build(bound, archive, checkpoint, len(targets.classes))
+    reduced = [choose_leads(names, bound["data"].get("leads") or archive.leads) for names in test_leads]
     data = _open(bound, archive, learnt.scaled, chosen["train"], model)
     facts = {
         "archive": archive.fingerprint, "task": targets.name, "classes": list(targets.classes), "labels": labels,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -45,6 +46,8 @@ class ResNetLSTMEncoder(nn.Module):
         Length of an embedding: `joint_dense` with metadata, else `dense`.
     takes_metadata : bool
         Whether `forward` makes use of its argument `metadata`.
+    beyond_features : bool
+        That layers lie between `forward_features` and the embedding, which methods that learn from features leave out.
 
     Notes
     -----
@@ -58,6 +61,8 @@ class ResNetLSTMEncoder(nn.Module):
     >>> encoder(torch.zeros(2, 12, 250)).shape
     torch.Size([2, 8])
     """
+
+    beyond_features: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -142,7 +142,7 @@ class Measurer:
             raise SignalError("monitor", f"{fs:g} Hz", f"give a recording of {_LOWEST_RATE:g} Hz or more")
         self.encoder, self.fs, self.settings = encoder, float(fs), settings
         self.form: Preprocessing = encoder.preprocessing  # type: ignore[assignment]
-        self.rows = LeadRows(leads, self.form.leads)
+        self.rows = LeadRows(leads, self.form.leads, self.form.shown)
         self.last_beat = -np.inf
         blank = np.zeros((1, len(self.form.leads), _samples(STRIP, self.form.fs)), np.float32)
         self.origin = embed_signal(encoder, blank)[0]

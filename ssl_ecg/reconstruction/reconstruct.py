@@ -18,7 +18,7 @@ from ssl_ecg.data.archive import Archive
 from ssl_ecg.errors import CheckpointError, SignalError
 from ssl_ecg.methods.unseen import predict_strips
 from ssl_ecg.preprocessing import Preprocessing
-from ssl_ecg.scaling import scale_strips
+from ssl_ecg.scaling import show_strips
 
 ErrorScale = Literal["mv", "relative"]
 RECONSTRUCTING = ("autoencoder", "masked")
@@ -52,9 +52,10 @@ class Reconstructor:
         device = next((p.device for p in self.method.parameters()), torch.device("cpu"))
         with torch.inference_mode():
             x = torch.from_numpy(finite).to(device)
-            scaled = scale_strips(x, self.preprocessing.scale)
+            scaled = show_strips(x, self.preprocessing)
             predicted = predict_strips(self.method, scaled).float().cpu().numpy()
-        return _unscaled(predicted, finite, self.preprocessing.scale)
+        shown = finite * np.array(self.preprocessing.is_shown())[:, None]
+        return _unscaled(predicted, shown, self.preprocessing.scale)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,8 @@ class Reconstruction:
     score : float64 array (record,)
         Root of the mean over the recorded leads of `by_lead` squared; NaN where no lead has a valid sample.
     by_lead : float32 array (record, lead)
-        Root mean square error of each lead, in mV or in amplitudes of the lead; NaN for absent leads.
+        Root mean square error of each lead, in mV or in amplitudes of the lead; NaN for leads that are absent or that
+        the autoencoder has never been shown.
     scale : {"mv", "relative"}
     """
 
@@ -192,7 +194,7 @@ def error_map(
         errors.append(np.abs(predicted[0] - signal[0]))
         deviations.append(_by_second(signal, archive.fs))
     error = np.concatenate(errors, axis=1)
-    error[~archive.lead_mask(int(rows[0]))] = np.nan
+    error[~_judged(model, archive, rows)[0]] = np.nan
     if scale == "relative":
         error = error / _amplitude(np.concatenate(deviations, axis=2))[0, :, None]
     return np.asarray(error, np.float32)
@@ -234,9 +236,14 @@ def _lead_errors(
         n += valid.sum(axis=2)
         total += np.square(predicted - signal, where=valid, out=np.zeros(signal.shape)).sum(axis=2)
         deviations.append(_by_second(signal, archive.fs))
-    n[(n == 0) | ~archive.lead_masks[rows]] = np.nan
+    n[(n == 0) | ~_judged(model, archive, rows)] = np.nan
     size = np.sqrt(total / n)
     return size if scale == "mv" else size / _amplitude(np.concatenate(deviations, axis=2))
+
+
+def _judged(model: Reconstructor, archive: Archive, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Tell which leads are recorded and known to the autoencoder; (record, lead)."""
+    return np.asarray(archive.lead_masks[rows] & np.array(model.preprocessing.is_shown()))
 
 
 def _by_second(signal: NDArray[np.float32], fs: float) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytorch_lightning as pl
@@ -47,6 +48,7 @@ class MethodModule(pl.LightningModule):
         self.seed = seed
         preprocessing: Preprocessing = method.encoder.preprocessing  # type: ignore[assignment]
         self.scale = preprocessing.scale
+        self._looked = False
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Scale the strips and give the method's loss.
@@ -56,6 +58,7 @@ class MethodModule(pl.LightningModule):
         TrainingError
             If the loss is not finite.
         """
+        self.train()  # an encoder out of a checkpoint comes in evaluation mode, and Lightning leaves it there
         torch.manual_seed(step_seed(self.seed, self.global_step, -1 - self.global_rank & 0xFFFF))
         begin_step(self.method, self.global_step, self.steps)
         sizes = {"signal": "length", "partner": "partner_length"}
@@ -64,6 +67,20 @@ class MethodModule(pl.LightningModule):
         check_loss(loss, self.global_step)
         self.log("loss", loss, prog_bar=True)
         return loss
+
+    def on_after_backward(self) -> None:
+        """Say once which layers of the encoder the loss does not reach."""
+        if self._looked:
+            return
+        self._looked = True
+        parts = self.method.encoder.named_parameters()
+        idle = dict.fromkeys(name.split(".")[0] for name, p in parts if p.requires_grad and p.grad is None)
+        if idle and self.global_rank == 0:
+            warnings.warn(
+                f"the method learns from features over time and does not reach {', '.join(idle)} of the encoder: its "
+                "embedding is a random projection of what is learnt; fine-tune it, or pretrain another encoder",
+                stacklevel=2,
+            )
 
     def configure_optimizers(self) -> dict[str, Any]:
         """AdamW with a cosine schedule after a linear warm-up, stepped with every batch."""

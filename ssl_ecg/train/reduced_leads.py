@@ -45,7 +45,7 @@ def with_leads(archive: Archive, leads: Sequence[str] | None) -> NDArray[np.bool
 
 
 class ReducedStrips(Strips):
-    """Strips in which all but some leads are zero and marked as absent; scaling knows nothing of the others.
+    """Strips in which all but some leads are zero and marked as absent, in partners too; scaling knows nothing of them.
 
     Parameters
     ----------
@@ -64,6 +64,8 @@ class ReducedStrips(Strips):
     def __getitems__(self, items: Sequence[int]) -> dict[str, Tensor]:
         """Give a whole batch; see `Strips.__getitems__`."""
         batch = super().__getitems__(items)
-        batch["signal"][:, ~self.kept] = 0.0
-        batch["lead_mask"] &= self.kept
+        for strips, mask in (("signal", "lead_mask"), ("partner", "partner_mask")):
+            if strips in batch:
+                batch[strips][:, ~self.kept] = 0.0
+                batch[mask] &= self.kept
         return batch

@@ -84,7 +84,8 @@ def open_strips(
         with all leads, is given with the strips, for methods that learn from it; computed once for a run.
     leads : list of str, optional
         The only leads that strips show: the others are zero and marked as absent, and records that have none of
-        these are left out. All of them unless given.
+        these are left out. The encoder keeps them in mind: all that it embeds later is reduced to them. Unless given,
+        those of the checkpoint that a run goes on from, or all.
     progress : bool
         Of measurements and teacher.
     measuring : {"now", "wait", "later"}

@@ -73,6 +73,7 @@ def run(method: Method, strips: Strips, out: Path, plan: Plan, *, start: int, pr
         clip=plan.clip,
         progress=plan.progress,
         place=place,
+        unused=getattr(method.encoder, "beyond_features", False),
         logger=tensorboard_logger(out) if plan.tensorboard else False,
         log_every_n_steps=plan.log_every,
     )

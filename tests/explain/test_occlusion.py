@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -140,6 +142,11 @@ def test_absent_leads_are_left_out(encoder, detector, archive):
     by_array = occlude(encoder, detector, archive.read(row))
     assert by_array.leads == reasons.leads
     np.testing.assert_allclose(by_array.values, reasons.values, atol=1e-6)
+
+
+def test_leads_that_the_encoder_was_not_shown_are_left_out(encoder, detector, archive, monkeypatch):
+    monkeypatch.setattr(encoder, "preprocessing", replace(encoder.preprocessing, shown=("V3", "II")))
+    assert occlude(encoder, detector, archive, 0).leads == ("II", "V3")
 
 
 def test_invalid_samples_count_as_zero(encoder, detector, archive):

@@ -346,6 +346,22 @@ def test_command(archive: Archive, checkpoint: Path, tmp_path: Path, capsys: pyt
     assert found["checkpoint"] == str(checkpoint)
 
 
+def test_leads_of_the_checkpoint_are_shown_unless_others_are_named(archive: Archive, tmp_path: Path) -> None:
+    options = {"encoder": ENCODER, "method": {"name": "autoencoder"}, "data": {"seconds": 3, "leads": ["V1", "II"]}}
+    start = pretrain({**options, "train": {"steps": 2, "batch_size": 8}}, archive, tmp_path / "start", progress=False)
+    found = {}
+    for name, leads in (("same", None), ("one", ["V1"]), ("all", list(STANDARD_LEADS))):
+        changed = recipe()
+        changed["data"]["leads"] = leads
+        out = finetune(changed, archive, tmp_path / name, checkpoint=start, **FOLDS, progress=False)
+        found[name] = (load_classifier(out)[1]["windows"]["leads"], load_encoder(out).preprocessing.shown)
+    assert found["same"] == (["II", "V1"], ("II", "V1"))
+    assert found["one"] == (["V1"], ("V1",))
+    assert found["all"] == (list(STANDARD_LEADS), None)
+    with pytest.raises(SignalError, match="V6 not among II, V1"):
+        finetune(recipe(), archive, tmp_path / "x", checkpoint=start, test_leads=["V6"], **FOLDS, progress=False)
+
+
 def test_what_is_kept_is_the_best_on_average_over_lead_sets(archive: Archive, tmp_path: Path) -> None:
     options = recipe(lr=1e-2)
     options["data"]["val_leads"] = ["all", "v1, II", "I"]

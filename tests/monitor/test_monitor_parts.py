@@ -39,6 +39,14 @@ def test_blocks_are_slices_of_the_stream_whatever_the_chunks(fs, chunk):
         assert block.start == first
 
 
+def test_rows_that_the_encoder_was_not_shown_are_absent():
+    rows = LeadRows(["II", "V5"], ["I", "II", "V5"], shown=["V5"])
+    assert rows.present(np.array([True, True])) == (False, False, True)
+    assert rows.place(np.ones((2, 1), np.float32), np.array([True, True])).tolist() == [[0.0], [0.0], [1.0]]
+    with pytest.raises(SignalError, match="none of the encoder's leads"):
+        LeadRows(["I", "II"], ["I", "II", "V5"], shown=["V5"])
+
+
 def test_filtering_block_by_block_is_filtering_the_whole(encoder, recording):
     record = recording(100.0, 360.0, "NORM")
     settings = MonitorSettings()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -116,6 +117,19 @@ def test_errors_against_a_loop(runs, archive, name, scale):
         np.testing.assert_allclose(found.by_lead[k], by_lead, rtol=1e-4)
         recorded = [e for e in by_lead if not np.isnan(e)]
         assert found.score[k] == pytest.approx(np.sqrt(np.mean(np.square(recorded))), rel=1e-4)
+
+
+@pytest.mark.parametrize("scale", ["none", "record", "lead"])
+def test_leads_that_were_not_shown_are_not_judged(runs, archive, scale):
+    whole = load_reconstructor(runs["plain"], archive)
+    form = replace(whole.preprocessing, shown=("I", "II"), scale=scale)
+    model = Reconstructor(whole.method, form)
+    found = reconstruct(model, archive, [3], scale="mv")
+    assert np.isfinite(found.by_lead).tolist() == [[True, True, *[False] * 10]]
+    only = archive.read(3) * np.array(form.is_shown())[:, None]
+    alone = Reconstructor(whole.method, replace(form, shown=None)).predict(only[None, :, : 4 * FS])
+    np.testing.assert_allclose(model.predict(archive.read(3)[None, :, : 4 * FS]), alone, rtol=1e-5, atol=1e-6)
+    assert np.isnan(error_map(model, archive, 3)[2:]).all()
 
 
 @pytest.mark.parametrize("name", list(RECIPES))

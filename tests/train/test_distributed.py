@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -29,7 +30,7 @@ from ssl_ecg.train.state import load_state
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
-import faulthandler, os, sys, time
+import faulthandler, json, os, sys, time
 faulthandler.dump_traceback_later(500)  # in each process, so that one that hangs says where
 from ssl_ecg import pretrain
 from ssl_ecg.methods.simclr import SimCLR
@@ -50,6 +51,7 @@ RECIPE = {
         "steps": 13, "batch_size": 8, "log_every": 1, "monitor_every": 4, "checkpoint_every": 4,
         "precision": "float32", "sampling": "shards", "workers": 1,
     },
+    **json.loads(os.environ.get("INSTEAD", "{}")),
 }
 
 if __name__ == "__main__":
@@ -276,6 +278,16 @@ def test_processes_that_others_start_train_alike(
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_layers_that_a_loss_does_not_reach_hold_nobody_up(script: Path, archive: Archive, tmp_path: Path) -> None:
+    encoder = {"name": "resnet_lstm", "widths": [8, 8], "hidden": 8, "dense": 8}
+    method = {"name": "autoencoder", "corruption": "mask", "patch": 20}
+    instead = json.dumps({"encoder": encoder, "method": method, "views": None})
+    said = finish(start(script, archive, tmp_path / "run", INSTEAD=instead))
+    assert said.count("does not reach attention, dense of the encoder") == 1
+    assert saved(tmp_path / "run") == 13
+
+
 def test_errors_come_back_from_the_processes() -> None:
     with pytest.raises(RecipeError, match="give 1 or more"):
         launch(check_devices, (0, Place()), 2)

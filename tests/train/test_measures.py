@@ -117,7 +117,7 @@ def test_measures_and_method_must_fit(archive: Archive, tmp_path: Path) -> None:
 
     fails("learns from measurements", data={"seconds": 4})
     fails("learns nothing from it", method={"name": "simclr"})
-    fails("stands beside data.task", data={"seconds": 4, "measures": True, "task": "superclass"})
+    fails("learns nothing from labels", data={"seconds": 4, "measures": True, "task": "superclass"})
 
 
 def test_features_are_measured_after_the_checks_and_once(

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import warnings
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 import torch
 
 from ssl_ecg import Archive, embed, prepare, pretrain, simulate
+from ssl_ecg.data.record import Record
 from ssl_ecg.errors import CheckpointError, RecipeError, SignalError
+from ssl_ecg.methods.simclr import SimCLR
+from ssl_ecg.recipes import load_recipe
 from ssl_ecg.train.checkpoint import load_encoder
 from ssl_ecg.train.selection import open_strips
 from ssl_ecg.train.taught import teacher_targets
@@ -84,6 +90,67 @@ def test_a_run_begins_with_the_teacher_and_says_what_it_comes_from(
     assert embed(load_encoder(run), archive).vectors.shape == (16, 16)
     with pytest.raises(CheckpointError, match="another archive or encoder"):
         pretrain(RECIPE, archive, run, overrides=taught(teacher), progress=False)
+
+
+@pytest.mark.parametrize("partner", ["window", "patient"])
+def test_partners_show_the_same_leads(archive: Archive, partner: str) -> None:
+    batch = open_strips(archive, seconds=2, leads=["II"], partner=partner).__getitems__([0, 3])
+    for strips, mask in (("signal", "lead_mask"), ("partner", "partner_mask")):
+        assert batch[strips].any(dim=2).tolist() == batch[mask].tolist() == [[k == 1 for k in range(12)]] * 2
+
+
+def test_an_encoder_out_of_a_checkpoint_is_trained_as_another(
+    archive: Archive, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its batch normalisation follows the batches: in evaluation mode it would be trained beside old statistics."""
+    loss, modes = SimCLR.loss, []
+
+    def watched(self: SimCLR, batch: dict) -> torch.Tensor:
+        modes.append({part.training for part in self.modules()})
+        return loss(self, batch)
+
+    monkeypatch.setattr(SimCLR, "loss", watched)
+    recipe = {**RECIPE, "method": {"name": "simclr"}, "data": {"seconds": 4}}
+    pretrain(recipe, archive, tmp_path / "run", checkpoint=teacher, progress=False)
+    assert modes == [{True}] * 3
+
+
+def test_what_was_not_shown_counts_as_absent_ever_after(archive: Archive, teacher: Path, tmp_path: Path) -> None:
+    recipe = {**RECIPE, "method": {"name": "simclr"}, "data": {"seconds": 2, "leads": ["V2", "II"]}}
+    run = pretrain(recipe, archive, tmp_path / "run", checkpoint=teacher, progress=False)
+    encoder = load_encoder(run)
+    assert (encoder.preprocessing.shown, encoder.preprocessing.seconds) == (("II", "V2"), 2)
+    kept = np.array([lead in ("II", "V2") for lead in archive.leads])
+    with torch.no_grad():
+        wanted = encoder(torch.from_numpy(archive.read(5) * kept[:, None])[None])[0].numpy()
+    np.testing.assert_allclose(embed(encoder, archive).vectors[5], wanted, rtol=1e-4, atol=1e-6)
+    again = pretrain({**recipe, "data": {"seconds": 4}}, archive, tmp_path / "again", checkpoint=run, progress=False)
+    assert load_encoder(again).preprocessing.shown == ("II", "V2")
+    assert load_recipe(again / "recipe.yaml")["data"]["leads"] == ["II", "V2"]
+    everything = {"seconds": 4, "leads": list(archive.leads)}
+    whole = pretrain({**recipe, "data": everything}, archive, tmp_path / "whole", checkpoint=run, progress=False)
+    assert load_encoder(whole).preprocessing.shown is None
+
+
+def test_records_without_a_shown_lead_are_counted(archive: Archive, teacher: Path) -> None:
+    records = [Record(archive.read(k)[:6], 100.0, archive.leads[:6], f"limbs{k}") for k in range(3)]
+    encoder = load_encoder(teacher)
+    encoder.preprocessing = replace(encoder.preprocessing, shown=("V1",))
+    with TemporaryDirectory() as folder:
+        limbs = prepare(records, Path(folder) / "limbs", workers=1, progress=False)
+        with pytest.warns(UserWarning, match="3 records have none of V1"):
+            embed(encoder, limbs)
+
+
+def test_layers_that_are_not_learnt_are_named(archive: Archive, tmp_path: Path) -> None:
+    small = {"name": "resnet_lstm", "widths": [8, 8], "hidden": 8, "dense": 8}
+    recipe = {**RECIPE, "encoder": small, "data": {"seconds": 4}}
+    masked = {**recipe, "method": {"name": "autoencoder", "corruption": "mask", "patch": 20}}
+    with pytest.warns(UserWarning, match="does not reach attention, dense of the encoder"):
+        pretrain({**masked, "views": None}, archive, tmp_path / "masked", progress=False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*does not reach")
+        pretrain({**recipe, "method": {"name": "simclr"}}, archive, tmp_path / "simclr", progress=False)
 
 
 def test_the_encoder_of_the_recipe_gives_way(archive: Archive, teacher: Path, tmp_path: Path) -> None:
