@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.errors import RecipeError, SSLECGError
 from ssl_ecg.provenance import hardware, versions
+from ssl_ecg.recipe_kind import check_kind
 from ssl_ecg.recipes import load_recipe
-from ssl_ecg.run_folder import claim
+from ssl_ecg.run_folder import claimed
 
 if TYPE_CHECKING:
     from torch import nn
@@ -71,6 +72,7 @@ def pretrain(
         all of them are known to fit.
     """
     bound = load_recipe(recipe, overrides)
+    check_kind(bound, recipe, "pretraining")
     archive = archive if isinstance(archive, Archive) else Archive(archive)
     out = Path(out)
 
@@ -89,18 +91,17 @@ def pretrain(
     first = find_place().rank == 0
     probe = online_probe(archive, strips, task) if task else None
     facts = {"archive": archive.fingerprint, "encoder": _began_with(method, checkpoint)}
-    claim(out, bound, facts, started_on="another archive or encoder", notes={"versions": versions()}, write=first)
-    if bound["data"]["measures"] or bound["data"]["teacher"]:
-        measuring: Any = "now" if first else "wait"
-        strips = open_strips(archive, **bound["data"], progress=progress, measuring=measuring, folder=out)
-    fit(method, strips, out, progress=progress, probe=probe, devices=devices, **bound["train"])  # type: ignore[arg-type]
-    if not first:
-        return out
-    encoder = released_encoder(method)
-    settle_norms(encoder, fixed_strips(strips, encoder.preprocessing))  # type: ignore[arg-type]
-    save_encoder(
-        encoder, out / "encoder", architecture=bound["encoder"], card=_card(bound, archive, strips, checkpoint)
-    )
+    started_on = "another archive or encoder"
+    with claimed(out, bound, facts, started_on=started_on, notes={"versions": versions()}, write=first):
+        if bound["data"]["measures"] or bound["data"]["teacher"]:
+            measuring: Any = "now" if first else "wait"
+            strips = open_strips(archive, **bound["data"], progress=progress, measuring=measuring, folder=out)
+        fit(method, strips, out, progress=progress, probe=probe, devices=devices, **bound["train"])  # type: ignore[arg-type]
+        if first:
+            encoder = released_encoder(method)
+            settle_norms(encoder, fixed_strips(strips, encoder.preprocessing))  # type: ignore[arg-type]
+            card = _card(bound, archive, strips, checkpoint)
+            save_encoder(encoder, out / "encoder", architecture=bound["encoder"], card=card)
     return out
 
 
@@ -217,6 +218,7 @@ def random_encoder(
     from ssl_ecg.train.settle import fixed_strips, settle_norms
 
     bound = load_recipe(recipe, overrides)
+    check_kind(bound, recipe, "pretraining", "fine-tuning")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         encoder = untrained_encoder(bound, archive)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,3 +27,33 @@ def real_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("real data not found: set SSL_ECG_TEST_DATA to the folder that holds ptbxl, cinc2011 ...")
     return Path(folder)
+
+
+_HOLD = """
+import sys, time
+from pathlib import Path
+from ssl_ecg.errors import ArchiveError
+from ssl_ecg.holding import held
+with held(Path(sys.argv[1]), ArchiveError("x", "busy", "wait")):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture(scope="session")
+def held_elsewhere() -> Callable[[Path], AbstractContextManager[None]]:
+    """Hold a file in another process, which is killed in the end."""
+    pytest.importorskip("fcntl")
+
+    @contextmanager
+    def hold(path: Path) -> Iterator[None]:
+        process = subprocess.Popen([sys.executable, "-c", _HOLD, str(path)], stdout=subprocess.PIPE, text=True)
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "held\n"
+            yield
+        finally:
+            process.kill()
+            process.communicate()
+
+    return hold

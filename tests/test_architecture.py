@@ -20,7 +20,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("_version", "errors", "leads", "provenance", "tasks"),
     (
         *("signal", "spectral", "files", "waiting", "estimator", "logistic", "preprocessing", "embedding.vectors"),
-        "tree_arrays",
+        *("tree_arrays", "holding"),
         *("evaluate.metrics", "evaluate.bootstrap", "evaluate.sampling", "evaluate.splits", "evaluate.counting"),
         *("evaluate.decisions", "evaluate.calibration", "evaluate.challenge"),
         *("evaluate.thresholds", "evaluate.regression", "evaluate.reliability", "evaluate.curves", "metrics"),
@@ -34,7 +34,7 @@ FLOORS: list[tuple[str, ...]] = [
     ),
     ("methods", "embedding", "map", "sources", "probing"),
     ("train", "monitor"),
-    ("recipes", "recipe_yaml", "run_folder", "evaluate"),
+    ("recipes", "recipe_yaml", "recipe_kind", "run_folder", "evaluate"),
     (
         *("pretraining", "finetuning", "readings", "prediction", "evaluation"),
         *("plot", "explain", "reconstruction", "clusters"),

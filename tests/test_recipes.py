@@ -5,6 +5,8 @@ import re
 import pytest
 import yaml
 
+from ssl_ecg import prepare, simulate
+from ssl_ecg.cli import run
 from ssl_ecg.errors import RecipeError
 from ssl_ecg.recipes import bind, copy_recipe, dump_recipe, list_recipes, load_recipe, read_about
 
@@ -92,6 +94,25 @@ def test_broken_files(tmp_path, text: str, hint: str) -> None:
     path.write_text(text)
     with pytest.raises(RecipeError, match=hint):
         load_recipe(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("pretrain finetune/default --data A --out B", "finetune/default: is a recipe for fine-tuning; take one for p"),
+        ("pretrain evaluate/superclass --data A --out B", "evaluate/superclass: is a recipe for evaluation"),
+        ("finetune evaluate/superclass --data A --out B", "evaluate/superclass: is a recipe for evaluation"),
+        ("finetune simclr --data A --out B", "simclr: is a recipe for pretraining; take one for fine-tuning"),
+        ("embed A --random evaluate/superclass --out B", "evaluate/superclass: is a recipe for evaluation"),
+        ("evaluate finetune/default RUN --data A --out B", "finetune/default: is a recipe for fine-tuning"),
+    ],
+)
+def test_recipes_of_another_kind_are_refused(tmp_path, capsys, line: str, said: str) -> None:
+    archive = prepare(simulate(3, seed=0, seconds=4, fs=100), tmp_path / "a", workers=1, progress=False)
+    places = {"A": str(archive.path), "B": str(tmp_path / "b")}
+    assert run([places.get(word, word) for word in line.split()]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "b").exists()
 
 
 def test_binary_file(tmp_path) -> None:

@@ -108,14 +108,12 @@ def embed_archive(options: argparse.Namespace) -> None:
 def _expert_features(options: argparse.Namespace) -> None:
     """Compute the expert features of an archive; what is unknown stays NaN."""
     from ssl_ecg.data.archive import Archive
-    from ssl_ecg.features.expert import expert_embeddings
+    from ssl_ecg.embedding.expert import kept_embeddings
 
     if options.overrides:
         raise RecipeError("--set", "changes nothing of expert features", "leave it out")
-    found = expert_embeddings(
-        Archive(options.archive), impute=False, workers=options.workers, progress=not options.quiet
-    )
-    found.save(options.out)
+    archive = Archive(options.archive)
+    found = kept_embeddings(archive, options.out, workers=options.workers, progress=not options.quiet)
     print(f"{options.out}: {found.dim} expert features of {len(found)} records")
 
 

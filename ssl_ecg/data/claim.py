@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from ssl_ecg.data.canonical import Form
 from ssl_ecg.data.corpora.base import Corpus
-from ssl_ecg.data.layout import FORMAT, HEAD, INDEX, LOCK, ORDER
+from ssl_ecg.data.layout import FORMAT, HEAD, INDEX, ORDER
 from ssl_ecg.data.shards import writing
 from ssl_ecg.errors import ArchiveError
 from ssl_ecg.files import write_json
+from ssl_ecg.holding import LOCK, held
 
 Order = dict[str, Any]
 
@@ -74,11 +75,14 @@ def claimed(folder: Path, order: Order, *, resume: bool) -> Iterator[None]:
         If the folder cannot be written, or another process is at work in it.
     """
     new = not folder.exists()
-    with writing(folder):
-        (folder / "shards").mkdir(parents=True, exist_ok=True)
-        lock = (folder / LOCK).open("w")
-    try:
-        _lock(lock.fileno(), folder)
+    remedy = "wait until it is done, or choose another folder"
+    with ExitStack() as stack:
+        with writing(folder):
+            (folder / "shards").mkdir(parents=True, exist_ok=True)
+            stack.callback(_tidy, folder, new)
+            stack.enter_context(
+                held(folder / LOCK, ArchiveError(str(folder), "another process is preparing into it", remedy))
+            )
         if not resume:
             clear(folder)
             with writing(folder):
@@ -86,12 +90,13 @@ def claimed(folder: Path, order: Order, *, resume: bool) -> Iterator[None]:
         if not (folder / ORDER).exists():
             write_json(folder / ORDER, order)
         yield
-    finally:
-        lock.close()
-        with suppress(OSError):
-            (folder / LOCK).unlink(missing_ok=True)
-            if new and not any(folder.iterdir()):
-                folder.rmdir()
+
+
+def _tidy(folder: Path, new: bool) -> None:
+    """Remove a folder that was made for nothing."""
+    with suppress(OSError):
+        if new and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def clear(folder: Path) -> None:
@@ -102,19 +107,6 @@ def clear(folder: Path) -> None:
                 path.unlink()
     with suppress(OSError):
         (folder / "shards").rmdir()
-
-
-def _lock(descriptor: int, folder: Path) -> None:
-    """Lock until this process ends, also by kill -9; children do not inherit it."""
-    try:
-        import fcntl
-    except ImportError:  # no such lock on this system: two runs into one folder are the user's own care
-        return
-    try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        remedy = "wait until it is done, or choose another folder"
-        raise ArchiveError(str(folder), "another process is preparing into it", remedy) from error
 
 
 def _source(source: Corpus) -> dict[str, Any]:

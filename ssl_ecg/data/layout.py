@@ -19,7 +19,6 @@ FORMAT = 1
 HEAD = "archive.json"
 INDEX = "index.parquet"
 ORDER = "prepare.json"
-LOCK = ".lock"
 
 
 def samples_path(archive: Path, number: int) -> Path:

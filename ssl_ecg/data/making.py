@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -19,6 +19,7 @@ from ssl_ecg.data.claim import clear
 from ssl_ecg.data.corpora.base import Corpus
 from ssl_ecg.data.engine_base import Engine
 from ssl_ecg.data.engine_shards import expected, identities, make_shard, work_of
+from ssl_ecg.data.index import batches
 from ssl_ecg.data.layout import FORMAT, HEAD, table_path
 from ssl_ecg.data.pieces import Item
 from ssl_ecg.data.shards import Shard, ShardWriter, finished_shard, write_index
@@ -104,7 +105,7 @@ class Making:
     def _tables(self) -> Iterator[Shard]:
         for number in range(len(self.shards)):
             shard = finished_shard(self.folder, number, check=False)
-            if shard is None:
+            if shard is None or shard.rows_sha256 != self.shards[number]["rows_sha256"]:
                 where = str(table_path(self.folder, number))
                 raise ArchiveError(where, "has been removed or changed meanwhile", "run prepare again")
             yield shard
@@ -133,6 +134,31 @@ class Making:
         self.seen = np.sort(np.concatenate([self.seen, values]), kind="stable")  # merges two sorted runs
 
 
+def check_sources(folder: Path, items: Iterator[Item], corpora: list[Corpus]) -> None:
+    """See that a finished archive is of the records that its sources have now; of a million 16 bytes are kept.
+
+    Raises
+    ------
+    ArchiveError
+        If records have come or gone.
+    """
+    there, before = np.zeros(2, np.uint64), np.zeros(2, np.uint64)
+    while some := expected(list(islice(items, 4096)), corpora):
+        there += _sum(some)
+    for status in ("ok", "failed"):
+        for batch in batches(folder, ("corpus", "record_id", "source"), status=status):
+            before += _sum(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+    if not np.array_equal(there, before):
+        problem = f"was made of {before[0]:,} records, its sources have {there[0]:,} now, or others"
+        raise ArchiveError(str(folder), problem, "give a new folder, or remove this one and prepare again")
+
+
+def _sum(records: Iterable[tuple[str, ...]]) -> NDArray[np.uint64]:
+    """Count records and add up their marks, in any order."""
+    marks = np.array([_mark(*record) for record in records], np.uint64)
+    return np.array([len(marks), marks.sum()], np.uint64)
+
+
 def _description(form: Form, corpora: list[Corpus]) -> dict[str, object]:
     return {
         "fs": form.fs,
@@ -152,8 +178,8 @@ def _description(form: Form, corpora: list[Corpus]) -> dict[str, object]:
     }
 
 
-def _mark(corpus: str, record_id: str) -> int:
-    return int.from_bytes(hashlib.blake2b(f"{corpus}\0{record_id}".encode(), digest_size=8).digest(), "big")
+def _mark(*names: str) -> int:
+    return int.from_bytes(hashlib.blake2b("\0".join(names).encode(), digest_size=8).digest(), "big")
 
 
 def _bar(done: int, progress: bool):  # type: ignore[no-untyped-def]

@@ -16,7 +16,7 @@ from ssl_ecg.data.corpora import open_corpus
 from ssl_ecg.data.corpora.base import Corpus
 from ssl_ecg.data.engine import PROCESSES, open_engine
 from ssl_ecg.data.engine_base import Engine
-from ssl_ecg.data.making import Making
+from ssl_ecg.data.making import Making, check_sources
 from ssl_ecg.data.memory import Records
 from ssl_ecg.data.pieces import Item
 from ssl_ecg.data.record import Record
@@ -99,6 +99,7 @@ def prepare(
     folder = Path(out).expanduser()
     order = order_of(form, corpora, shard_records)
     if find_finished(folder, order, resume=resume):
+        check_sources(folder, _items(corpora), corpora)
         return Archive(folder)
     items = _not_empty(_items(corpora), corpora)
     with _hosts(engine, corpora) as hosts, claimed(folder, order, resume=resume):

@@ -35,7 +35,7 @@ def write_embeddings(
     Parameters
     ----------
     folder : Path
-        May hold what an interrupted call left.
+        Held by this process; may have what an interrupted call left.
     archive : Archive
     dim : int
     batches_from : callable
@@ -43,7 +43,6 @@ def write_embeddings(
     origin : dict
         Plain; a partial file of another origin is not used.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     part, note = folder / "embeddings.part", folder / "embeddings.part.json"
     shape = (len(archive), dim)
     header = _header(shape)

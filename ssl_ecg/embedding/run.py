@@ -25,6 +25,7 @@ from ssl_ecg.embedding.partial import is_finished, write_embeddings
 from ssl_ecg.embedding.vectors import Embeddings, load_embeddings
 from ssl_ecg.errors import ArchiveError, SignalError
 from ssl_ecg.files import plain
+from ssl_ecg.holding import LOCK, held
 from ssl_ecg.preprocessing import Preprocessing
 from ssl_ecg.scaling import show_strips
 
@@ -101,8 +102,13 @@ def embed(
     folder, origin = Path(out), plain(origin)
     if is_finished(folder, origin, (len(archive), dim)):
         return load_embeddings(folder, mmap=True)
+    remedy = "wait until it is done, or choose another --out"
+    busy = ArchiveError(str(folder), "another process is embedding into it", remedy)
     try:
-        write_embeddings(folder, archive, dim, batches_from, origin)
+        folder.mkdir(parents=True, exist_ok=True)
+        with held(folder / LOCK, busy):
+            if not is_finished(folder, origin, (len(archive), dim)):  # by the process that had it before
+                write_embeddings(folder, archive, dim, batches_from, origin)
     except OSError as error:
         remedy = "free space or choose another --out; the call goes on where it stopped"
         raise ArchiveError(str(folder), f"cannot be written ({error.strerror})", remedy) from error

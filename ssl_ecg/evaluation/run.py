@@ -27,6 +27,7 @@ from ssl_ecg.files import check_writable
 from ssl_ecg.pretraining import random_encoder
 from ssl_ecg.probing.folder import task_labels
 from ssl_ecg.provenance import versions
+from ssl_ecg.recipe_kind import check_kind
 from ssl_ecg.recipes import load_recipe
 
 if TYPE_CHECKING:
@@ -80,8 +81,7 @@ def evaluate(
         been learnt and ``protocol.seen_labels`` does not say to go on.
     """
     bound = load_recipe(protocol, overrides)
-    if "protocol" not in bound:
-        raise RecipeError(str(protocol)[:80], "is no protocol", "see 'ssl-ecg recipes list' for evaluate/...")
+    check_kind(bound, protocol, "evaluation")
     plan, started = Protocol(**bound["protocol"]), time.perf_counter()
     if out is not None:
         check_writable(Path(out) / "report.json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -122,9 +123,13 @@ def expert_embeddings(archive: Archive, *, impute: bool = True, workers: int = 1
     vectors = expert_vectors(archive, np.arange(len(archive)), workers=workers, progress=progress)
     if impute:
         vectors = fill_unknown(vectors, medians(vectors))
+    return Embeddings(vectors, lambda: archive.index, features_card(archive))
+
+
+def features_card(archive: Archive) -> dict[str, Any]:
+    """Say what the expert features of an archive are, as the card of embeddings does."""
     names = list(feature_names(archive.leads))
-    card = {"archive": archive.fingerprint, "encoder": "expert features", "features": names}
-    return Embeddings(vectors, lambda: archive.index, card)
+    return {"archive": archive.fingerprint, "encoder": "expert features", "features": names}
 
 
 def expert_vectors(

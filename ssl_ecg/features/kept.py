@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 
 from ssl_ecg._version import __version__
 from ssl_ecg.data.archive import Archive
+from ssl_ecg.errors import ArchiveError
 from ssl_ecg.features.expert import expert_parts, feature_names
 from ssl_ecg.features.table import TableFile, write_table
+from ssl_ecg.files import make_folder
+from ssl_ecg.holding import held
 from ssl_ecg.waiting import await_result, watched
 
 
@@ -66,7 +69,9 @@ def kept_table(
     shape = (len(rows), len(feature_names(archive.leads)))
     if not compute:
         return await_result(path, partial(_read, path, shape))
-    with watched(path):
+    busy = ArchiveError(str(path), "another process computes it", "wait until it is done, or choose another folder")
+    make_folder(path.parent)
+    with held(path.with_suffix(".lock"), busy), watched(path):
         found = _read(path, shape)
         if found is None:
             options: dict[str, Any] = {"leads": leads, "workers": workers, "progress": progress}

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_ecg.data.archive import Archive
-from ssl_ecg.errors import RecipeError
+from ssl_ecg.errors import CheckpointError
 from ssl_ecg.evaluate.splits import Folds
 from ssl_ecg.features.statistics import pywavelets
 from ssl_ecg.finetuning.data_used import data_used
@@ -22,8 +22,9 @@ from ssl_ecg.finetuning.results import Trained, write_results
 from ssl_ecg.finetuning.targets import Learnt
 from ssl_ecg.pretraining import pretrained, untrained_encoder
 from ssl_ecg.provenance import versions
+from ssl_ecg.recipe_kind import check_kind
 from ssl_ecg.recipes import load_recipe
-from ssl_ecg.run_folder import claim
+from ssl_ecg.run_folder import claimed
 from ssl_ecg.targets import find_targets
 from ssl_ecg.train.supervised.rows import KFold, Rows, choose_rows, few_labels
 
@@ -114,10 +115,11 @@ def finetune(
     from ssl_ecg.train.reduced_leads import choose_leads
 
     bound = load_recipe(recipe, overrides)
-    if "head" not in bound:
-        raise RecipeError(str(recipe)[:80], "is a recipe for pretraining", "take finetune/default or finetune/scratch")
+    check_kind(bound, recipe, "fine-tuning")
     archive = archive if isinstance(archive, Archive) else Archive(archive)
     out = Path(out)
+    if any((*out.glob("seed-*"), *out.glob("fold-*"))):
+        raise CheckpointError(str(out), "holds runs of several seeds or folds", "choose another --out")
     targets = find_targets(task, archive.index)
     truth = np.where(targets.known[:, None], targets.values, np.nan)
     truth = truth.astype(np.float32) if targets.kind == "classes" else truth
@@ -140,21 +142,22 @@ def finetune(
         "encoder": _weights_of(model), **({} if division is None else {"division": asdict(division)}), **learnt.facts(),
     }  # fmt: skip
     first, told = find_place().rank == 0, {"facts": facts, "targets": targets.fingerprint}
-    claim(out, bound, told, started_on="other records or weights", notes={"versions": versions()}, write=first)
-    if first:
-        learnt.warn(chosen["train"])
-    _start(model, bound, data, chosen)
-    start = copy.deepcopy(model).eval() if "forest" in bound else None
-    outcome = _fit(model, bound, data, chosen["val"], out, progress, devices)
-    if not first:
-        return out
-    trained = Trained(model, data, chosen, truth, learnt.reading(bound))
-    if start is not None:
-        trained = add_forest(trained, start, bound["forest"], out, progress=progress)
-    pretraining = {"checkpoint": None if checkpoint is None else str(checkpoint), "encoder": facts["encoder"]}
-    origin = {**pretraining, "pretrained_on": card}
-    facts |= data_used(archive, chosen, n_labelled, targets.fingerprint)
-    write_results(out, trained, bound, outcome, facts, origin, test_leads=reduced)
+    started_on = "other records or weights"
+    with claimed(out, bound, told, started_on=started_on, notes={"versions": versions()}, write=first):
+        if first:
+            learnt.warn(chosen["train"])
+        _start(model, bound, data, chosen)
+        start = copy.deepcopy(model).eval() if "forest" in bound else None
+        outcome = _fit(model, bound, data, chosen["val"], out, progress, devices)
+        if not first:
+            return out
+        trained = Trained(model, data, chosen, truth, learnt.reading(bound))
+        if start is not None:
+            trained = add_forest(trained, start, bound["forest"], out, progress=progress)
+        pretraining = {"checkpoint": None if checkpoint is None else str(checkpoint), "encoder": facts["encoder"]}
+        origin = {**pretraining, "pretrained_on": card}
+        facts |= data_used(archive, chosen, n_labelled, targets.fingerprint)
+        write_results(out, trained, bound, outcome, facts, origin, test_leads=reduced)
     return out
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from made_corpus import Made, made_record
 from ssl_ecg.data import making, shards, workers
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.data.corpora import open_corpus
+from ssl_ecg.data.corpora.base import Entry
 from ssl_ecg.data.memory import Records
 from ssl_ecg.data.prepare import prepare
 from ssl_ecg.data.record import Record
@@ -247,6 +249,26 @@ class TestResume:
         archive = _prepare(Made(5), tmp_path / "a", shard_records=2, resume=False)
         assert list(archive.index.record_id) == ["r4", "r3", "r2", "r1", "r0"]
 
+    def test_a_source_that_has_changed_since_it_was_finished(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first, entries = _prepare(Made(5), tmp_path / "a"), Made.entries
+        assert _prepare(Made(5), tmp_path / "a").fingerprint == first.fingerprint
+        renamed = Entry("other", "other")
+        for now in (lambda old: old[:4], lambda old: [*old, renamed], lambda old: [*old[:4], renamed]):
+            with monkeypatch.context() as change:
+                change.setattr(Made, "entries", lambda self, now=now: iter(now(list(entries(self)))))
+                count = len(now([*range(5)]))
+                with pytest.raises(ArchiveError, match=f"made of 5 records, its sources have {count} now, or others"):
+                    _prepare(Made(5), tmp_path / "a")
+        assert _prepare(Made(5), tmp_path / "a").fingerprint == first.fingerprint
+
+    def test_another_list_of_recordings_is_not_taken_for_the_first(self, tmp_path: Path) -> None:
+        records = [made_record(k) for k in range(4)]
+        _prepare(records[:3], tmp_path / "a")
+        with pytest.raises(ArchiveError, match="made of 3 records, its sources have 4 now"):
+            _prepare(records, tmp_path / "a")
+
     def test_starting_over_removes_only_what_was_unfinished(self, tmp_path: Path) -> None:
         _interrupted(tmp_path / "a", Made(5), shard_records=1)
         assert len(_prepare(Made(3), tmp_path / "a", resume=False)) == 3
@@ -263,8 +285,9 @@ class TestResume:
         other = subprocess.Popen([sys.executable, "-c", code, str(out)], cwd=Path(__file__).parent)
         try:
             _wait_for(lambda: list(out.glob("shards/*.part")))
-            with pytest.raises(ArchiveError, match="another process"):
-                _prepare(Made(400), out)
+            for _ in range(2):  # who is refused leaves the lock to the other
+                with pytest.raises(ArchiveError, match="another process"):
+                    _prepare(Made(400), out)
         finally:
             other.kill()
             other.wait()
@@ -285,8 +308,7 @@ class TestResume:
         _wait_for(lambda: (out / "shards" / "00000.parquet").exists())
         os.killpg(run.pid, signal.SIGINT)
         _, errors = run.communicate(timeout=30)
-        assert errors.count("Traceback") == 1
-        assert "KeyboardInterrupt" in errors
+        assert len(re.findall("^KeyboardInterrupt", errors, re.MULTILINE)) == 1, errors  # of nobody but the first
         with pytest.raises(ProcessLookupError):
             os.killpg(run.pid, 0)  # nobody is left
         assert not list(out.rglob("*.part"))

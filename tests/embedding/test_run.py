@@ -136,6 +136,15 @@ def test_interrupted_equals_whole(
     assert sorted(p.name for p in out.iterdir()) == ["embeddings.json", "embeddings.npy", "index.parquet"]
 
 
+def test_a_folder_is_embedded_into_by_one_process(
+    encoder: nn.Module, archive: Archive, whole: np.ndarray, tmp_path: Path, held_elsewhere
+) -> None:
+    (tmp_path / "e").mkdir()
+    with held_elsewhere(tmp_path / "e" / ".lock"), pytest.raises(ArchiveError, match="another process is embedding"):
+        embed(encoder, archive, out=tmp_path / "e")
+    np.testing.assert_allclose(embed(encoder, archive, out=tmp_path / "e").vectors, whole, rtol=1e-4, atol=1e-5)
+
+
 def embed_calls(archive: Archive) -> int:
     """Give the number of strips of a whole embedding: long records have several."""
     return int(np.ceil(archive.n_samples / (60 * FS)).sum())

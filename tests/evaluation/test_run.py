@@ -129,7 +129,7 @@ def test_the_command_prints_the_report(archive: Archive, checkpoint: Path, tmp_p
     assert run_cli(["evaluate", "superclass", "nowhere:to_be_found", *arguments]) == 2
     assert "cannot be imported" in capsys.readouterr().err
     assert run_cli(["evaluate", "simclr", str(checkpoint), *arguments]) == 2
-    assert "is no protocol" in capsys.readouterr().err
+    assert "is a recipe for pretraining" in capsys.readouterr().err
 
 
 def with_card(checkpoint: Path, folder: Path, **changes: object) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,13 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import roc_auc_score
 
-from ssl_ecg import prepare
+from ssl_ecg import Archive, prepare
 from ssl_ecg.cli import run as command
 from ssl_ecg.data.simulate import simulate
 from ssl_ecg.embedding.vectors import Embeddings, load_embeddings
 from ssl_ecg.errors import LabelError
 from ssl_ecg.evaluate.metrics import best_f1_thresholds
+from ssl_ecg.features import kept
 from ssl_ecg.features.expert import expert_features, feature_names
 from ssl_ecg.probing.folder import run_probe
 
@@ -81,3 +83,28 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert metrics["logistic"]["macro"]["auroc"]["value"] > 0.6
     table = pd.read_parquet(tmp_path / "probe" / "predictions.parquet")
     assert "logistic_NORM" in table
+
+
+def test_expert_features_go_on_where_they_were_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(simulate(6, seed=0, seconds=10, fs=100), tmp_path / "a", workers=1, progress=False)
+    line = ["embed", str(tmp_path / "a"), "--expert", "--quiet", "--out"]
+    assert command([*line, str(tmp_path / "whole")]) == 0
+    parts, started = kept.expert_parts, []
+
+    def stopping(*args: object, start: int = 0, **options: object) -> Iterator[np.ndarray]:
+        started.append(start)
+        for number, rows in enumerate(parts(*args, start=start, **options)):
+            yield rows[:2]
+            if len(started) == 1 and number == 0:
+                raise KeyboardInterrupt
+            yield rows[2:]
+
+    monkeypatch.setattr(kept, "expert_parts", stopping)
+    assert command([*line, str(tmp_path / "b")]) == 130
+    assert command([*line, str(tmp_path / "b")]) == 0
+    assert command([*line, str(tmp_path / "b")]) == 0  # is there already
+    assert started == [0, 2]
+    whole, resumed = load_embeddings(tmp_path / "whole"), load_embeddings(tmp_path / "b")
+    np.testing.assert_array_equal(resumed.vectors, whole.vectors)
+    assert resumed.card["features"] == list(feature_names(Archive(tmp_path / "a").leads))
+    assert not list((tmp_path / "b").glob("features*"))

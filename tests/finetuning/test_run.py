@@ -346,6 +346,17 @@ def test_command(archive: Archive, checkpoint: Path, tmp_path: Path, capsys: pyt
     assert found["checkpoint"] == str(checkpoint)
 
 
+def test_a_run_folder_is_of_one_process_and_of_one_kind(archive: Archive, tmp_path: Path, held_elsewhere) -> None:
+    out = tmp_path / "a"
+    out.mkdir()
+    with held_elsewhere(out / ".lock"), pytest.raises(CheckpointError, match="another process is at work"):
+        finetune(recipe(), archive, out, **FOLDS, progress=False)
+    assert [path.name for path in out.iterdir()] == [".lock"]  # of the process that was killed
+    finetune(recipe(), archive, out / "seed-0", **FOLDS, progress=False)
+    with pytest.raises(CheckpointError, match="several seeds or folds"):
+        finetune(recipe(), archive, out, **FOLDS, progress=False)
+
+
 def test_leads_of_the_checkpoint_are_shown_unless_others_are_named(archive: Archive, tmp_path: Path) -> None:
     options = {"encoder": ENCODER, "method": {"name": "autoencoder"}, "data": {"seconds": 3, "leads": ["V1", "II"]}}
     start = pretrain({**options, "train": {"steps": 2, "batch_size": 8}}, archive, tmp_path / "start", progress=False)
