@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -32,6 +34,7 @@ def opened(
     options: Mapping[str, Any] | None = None,
     workers: int | None = None,
     progress: bool = True,
+    keep: Path | None = None,
 ) -> Iterator[tuple[Archive | None, pd.DataFrame]]:
     """Open recordings in the form that an encoder expects.
 
@@ -47,6 +50,8 @@ def opened(
     workers : int, optional
         Processes that read; as many as there are processors unless given.
     progress : bool
+    keep : Path, optional
+        Folder for the archive, which then stays, and an interrupted call goes on with.
 
     Yields
     ------
@@ -72,12 +77,13 @@ def opened(
         return
     corpus = source if isinstance(source, Corpus) else _corpus(source, options)
     workers = 1 if isinstance(corpus, OneRecord) else workers
-    with TemporaryDirectory(prefix="ssl-ecg-") as folder:
+    with nullcontext(keep) if keep is not None else TemporaryDirectory(prefix="ssl-ecg-") as folder:
+        make = partial(
+            prepare, corpus, Path(folder) / "archive", fs=form.fs, band=form.band, leads=form.leads, workers=workers,
+            progress=progress,
+        )  # fmt: skip
         try:
-            archive = prepare(
-                corpus, Path(folder) / "archive", fs=form.fs, band=form.band, leads=form.leads, workers=workers,
-                progress=progress,
-            )  # fmt: skip
+            archive = _anew_if_other(make, Path(folder) / "archive")
         except ArchiveError:
             failed = _all_failed(corpus, form)
             if failed is None:
@@ -85,6 +91,18 @@ def opened(
             yield None, failed
         else:
             yield archive, archive.failed
+
+
+def _anew_if_other(make: Callable[[], Archive], place: Path) -> Archive:
+    """Make an archive; again from the start if what an interrupted call has left there is of other recordings."""
+    left = place.exists()
+    try:
+        return make()
+    except ArchiveError:
+        if not left:
+            raise
+        shutil.rmtree(place, ignore_errors=True)
+        return make()
 
 
 def _corpus(source: str | Path, options: dict[str, Any]) -> Corpus:

@@ -120,7 +120,7 @@ def over_leads(traits: NDArray[np.floating], n_leads: int) -> Floats:
 
 def _shape(x: Floats, size: Floats) -> list[Floats]:
     low, high = np.percentile(x, (0.5, 99.5), axis=-1)
-    slope = np.diff(x, axis=-1)
+    slope = np.diff(x, axis=-1) if x.shape[-1] > 1 else np.zeros_like(x)  # a single sample is flat
     steep = np.sqrt(np.mean(np.square(slope), axis=-1))
     return [
         np.log(size + STEP),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from ssl_ecg.data.corpora.base import Corpus
 from ssl_ecg.errors import ArchiveError, SignalError
 from ssl_ecg.files import check_writable, write_whole
 from ssl_ecg.prediction.members import Members, common_form, find_members, kind_of, known_leads, load_members
+from ssl_ecg.prediction.unfinished import KeptAnswers, fingerprint_of, unfinished
 from ssl_ecg.prediction.unlike import FLAT, Compared, compare, far_embedding
 from ssl_ecg.readings.base import Reading
 from ssl_ecg.sources import opened
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 256
 _ALONE = "network alone: no expert feature can be computed"
+_NUMBERS = ("found", "distance", "signal_distance", "alone")
 _SUFFIXES = (".csv", ".parquet")
 
 FloatArray = NDArray[np.float64]
@@ -56,7 +59,8 @@ def predict(
         Run folders of `finetune`, or names of released classifiers such as "superclass"; several are an ensemble and
         must have the same classes in the same order. The folder of `finetune_seeds` stands for all its runs.
     out : path, optional
-        Where the table is written, .csv or .parquet.
+        Where the table is written, .csv or .parquet. Until it is there, a hidden folder beside it keeps what has been
+        done, and an interrupted call goes on with that.
     leads : str or sequence of str, optional
         The only leads that are given to the classifier, such as "I,II"; the others are zero. With those for which
         `finetune` was asked to test, thresholds and calibration are theirs.
@@ -111,15 +115,18 @@ def predict(
     chosen = None if leads is None else choose_leads(leads, known)
     chosen = None if chosen is not None and set(chosen) == set(known) else chosen
     kind = kind_of(runs)
-    with opened(source, form, options=options, workers=workers, progress=progress) as (archive, failed):
+    reading: dict[str, Any] = {"options": options, "workers": workers, "progress": progress}
+    with unfinished(out) as keep, opened(source, form, keep=keep, **reading) as (archive, failed):
         tables = [_failed_rows(failed)]
         if archive is not None:
             members = load_members(runs, archive, chosen)
-            tables = [_answers(archive, members, chosen, quantile, workers or 1, progress), *tables]
-    table = pd.concat([part for part in tables if len(part)], ignore_index=True)
-    table = _complete(table, kind)
-    if out is not None:
-        _write(table, Path(out))
+            facts = {"archive": archive.fingerprint, "classifiers": fingerprint_of(runs, ("encoder", "head", "forest"))}
+            kept = KeptAnswers(keep, {**facts, "leads": chosen, "quantile": quantile})
+            tables = [_answers(archive, members, chosen, quantile, workers or 1, progress, kept), *tables]
+        table = pd.concat([part for part in tables if len(part)], ignore_index=True)
+        table = _complete(table, kind)
+        if out is not None:
+            _write(table, Path(out))
     return table
 
 
@@ -131,6 +138,19 @@ class _Answers:
         self.distance, self.signal_distance = np.full((2, n_records), np.nan)
         self.why, self.reason = np.full(n_records, None, object), reason
         self.alone = np.zeros(n_records, bool)
+
+    def part(self, some: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """Give what is said of some records, as plain arrays."""
+        words = json.dumps([self.why[some].tolist(), self.reason[some].tolist()])
+        return {**{name: getattr(self, name)[some] for name in _NUMBERS}, "words": np.array(words)}
+
+    def put(self, some: NDArray[np.int64], part: Mapping[str, NDArray[Any]]) -> None:
+        """Take in what `part` gave."""
+        for name in _NUMBERS:
+            getattr(self, name)[some] = part[name]
+        why, reason = json.loads(str(part["words"]))
+        for row, one, other in zip(some.tolist(), why, reason, strict=True):
+            self.why[row], self.reason[row] = one, other
 
     def told(self, some: NDArray[np.int64], looked: Compared) -> NDArray[np.int64]:
         """Take in how the signals of some records compare; give those that can be answered."""
@@ -170,8 +190,9 @@ def _answers(
     quantile: float,
     workers: int,
     progress: bool,
+    kept: KeptAnswers,
 ) -> pd.DataFrame:
-    """Judge the records of an archive, a few hundred at a time."""
+    """Judge the records of an archive, a few hundred at a time, but for those that were judged before."""
     from tqdm import tqdm
 
     from ssl_ecg.train.forest import has_features
@@ -186,20 +207,26 @@ def _answers(
     out = _Answers(len(archive), len(members.reading.classes), reason)
     rows = np.flatnonzero(there)
     with tqdm(total=len(rows) * len(members.each), unit="record", desc="predict", disable=not progress) as bar:
-        for some in (rows[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE)):
+        for number, start in enumerate(range(0, len(rows), _AT_ONCE)):
+            some = rows[start : start + _AT_ONCE]
+            before = kept.read(number)
+            if before is not None:
+                out.put(some, before)
+                bar.update(len(some) * len(members.each))
+                continue
             heard = out.told(some, compare(archive, members.each, some, leads, quantile))
             bar.update((len(some) - len(heard)) * len(members.each))
-            if not len(heard):
-                continue
-            features = members.features(archive, heard, leads, workers)
-            if features is not None:
-                out.alone[heard] = ~has_features(features)
-            answers = []
-            for member in members.each:
-                answers.append(member.answer(archive, heard, leads, quantile, features))
-                bar.update(len(heard))
-            out.found[heard] = np.mean([answer for answer, _ in answers], axis=0)
-            out.distance[heard] = np.mean([d for _, d in answers], axis=0)
+            if len(heard):
+                features = members.features(archive, heard, leads, workers)
+                if features is not None:
+                    out.alone[heard] = ~has_features(features)
+                answers = []
+                for member in members.each:
+                    answers.append(member.answer(archive, heard, leads, quantile, features))
+                    bar.update(len(heard))
+                out.found[heard] = np.mean([answer for answer, _ in answers], axis=0)
+                out.distance[heard] = np.mean([d for _, d in answers], axis=0)
+            kept.write(number, out.part(some))
     return out.table(archive, members)
 
 

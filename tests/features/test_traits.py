@@ -80,3 +80,8 @@ def test_averages_over_the_leads_that_are_there() -> None:
 def test_flat_leads_have_finite_traits() -> None:
     found = strip_traits(np.zeros((1, 5, 100)), 100, LEADS, np.ones((1, 5), bool))
     assert np.isfinite(found).all()
+
+
+def test_a_single_sample_has_finite_traits() -> None:
+    with np.errstate(all="raise"):
+        assert np.isfinite(strip_traits(np.ones((1, 5, 1)), 100, LEADS, np.ones((1, 5), bool))).all()

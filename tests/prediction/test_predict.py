@@ -25,7 +25,8 @@ from ssl_ecg.evaluate.metrics import auroc, best_f1_thresholds
 from ssl_ecg.finetuning.run import finetune
 from ssl_ecg.finetuning.seeds import finetune_seeds
 from ssl_ecg.leads import STANDARD_LEADS
-from ssl_ecg.prediction.members import find_members
+from ssl_ecg.prediction import predict as predicting
+from ssl_ecg.prediction.members import Member, find_members
 from ssl_ecg.prediction.predict import _Answers, predict
 from ssl_ecg.train.checkpoint import load_encoder, released_checkpoints
 from ssl_ecg.train.classifier import load_classifier
@@ -305,6 +306,59 @@ def test_a_folder_of_recordings_and_a_single_one(runs: Path, archive: Archive, t
     # age and sex are not in these files, and an archive of other form is refused
     prepared = predict(archive, runs, progress=False)
     assert not np.allclose(prepared["proba_MI"].iloc[[3, 7]], table["proba_MI"].iloc[:2], atol=1e-9)
+
+
+def test_an_interrupted_prediction_goes_on(
+    runs: Path, archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_arrays(tmp_path / "in", archive, [3, 7, 9])
+    (tmp_path / "in" / "broken.npy").write_bytes(b"no array")
+    np.save(tmp_path / "in" / "flat.npy", np.zeros((12, 500), np.float32))
+    given = {"options": {"fs": 100.0, "leads": ",".join(STANDARD_LEADS)}, "workers": 1, "progress": False}
+    whole = predict(tmp_path / "in", runs, **given)
+    monkeypatch.setattr(predicting, "_AT_ONCE", 1)
+    answer, asked = Member.answer, []
+
+    def counted(self: Member, archive: Archive, rows: np.ndarray, *rest: object) -> object:
+        asked.append(int(rows[0]))
+        if len(asked) == 3:  # each of two members is asked
+            raise KeyboardInterrupt
+        return answer(self, archive, rows, *rest)
+
+    monkeypatch.setattr(Member, "answer", counted)
+    out, left = tmp_path / "a.csv", tmp_path / ".a.csv.unfinished"
+    with pytest.raises(KeyboardInterrupt):
+        predict(tmp_path / "in", runs, out, **given)
+    assert sorted(path.name for path in left.iterdir()) == ["answers", "archive"]
+    resumed = predict(tmp_path / "in", runs, out, **given)
+    assert asked == [0, 0, 1, 1, 1, 2, 2]
+    pd.testing.assert_frame_equal(resumed, whole)
+    assert not left.exists()
+
+
+def test_what_an_interrupted_prediction_left_is_not_taken_for_another(
+    runs: Path, archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held_elsewhere
+) -> None:
+    write_arrays(tmp_path / "in", archive, [3])
+    given = {"options": {"fs": 100.0, "leads": ",".join(STANDARD_LEADS)}, "workers": 1, "progress": False}
+    out = tmp_path / "a.csv"
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for changed in ({"leads": "I,II"}, {"quantile": 0.5}, {"more": True}):
+        with monkeypatch.context() as change:
+            change.setattr(predicting, "_write", stopped)
+            with pytest.raises(KeyboardInterrupt):
+                predict(tmp_path / "in", runs, out, **given)
+        if changed.pop("more", False):
+            np.save(tmp_path / "in" / "more.npy", archive.read(7))
+        pd.testing.assert_frame_equal(
+            predict(tmp_path / "in", runs, out, **given, **changed), predict(tmp_path / "in", runs, **given, **changed)
+        )
+    (tmp_path / ".a.csv.unfinished").mkdir()
+    with held_elsewhere(tmp_path / ".a.csv.unfinished" / ".lock"), pytest.raises(ArchiveError, match="another process"):
+        predict(tmp_path / "in", runs, out, **given)
 
 
 def test_other_rates_and_lead_orders_are_brought_into_form(runs: Path, tmp_path: Path) -> None:
