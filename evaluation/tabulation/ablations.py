@@ -18,6 +18,7 @@ ABLATIONS = {
     "a_dipole_rotation": "rotation of the dipole in place of wander and noise",
     "a_no_lead_mask": "no masks of leads",
     "a_no_noise": "no wander and noise",
+    "a_silent_leads": "masked leads silent: masked after wander and noise, not before",
     "a_no_time_mask": "no mask of time",
     "a_gain_2": "gain of up to 2",
     "a_temperature_0.05": "temperature 0.05 in place of 0.1",
