@@ -66,8 +66,8 @@ class LeadGain(Gain):
 class LeadMask(LeadMap):
     """Set random leads to zero, and keep at least one of those present; breaks the lead relations.
 
-    What follows in a chain goes on as if the leads were there: noise then lies on masked leads as on an electrode that is
-    off. Last in the chain, it leaves them zero throughout, as leads are that were not recorded.
+    What follows in a chain goes on as if the leads were there: noise then lies on masked leads as on an electrode that
+    is off. Last in the chain, it leaves them zero throughout, as leads are that were not recorded.
 
     Parameters
     ----------
