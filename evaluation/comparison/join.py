@@ -45,7 +45,9 @@ def joined_difference(before: dict[str, Any], new: dict[str, Any]) -> dict[str, 
     """One difference over the seeds of both."""
     check_apart(before, new)
     together = joined_interval(before, len(before["seeds"]), new, len(new["seeds"]))
-    return {**together, "p_value": max(before["p_value"], new["p_value"]), "seeds": [*before["seeds"], *new["seeds"]]}
+    known = [one["p_value"] for one in (before, new) if "p_value" in one]  # older results have none
+    largest = {"p_value": max(known)} if len(known) == 2 else {}
+    return {**together, **largest, "seeds": [*before["seeds"], *new["seeds"]]}
 
 
 def check_apart(before: dict[str, Any], new: dict[str, Any]) -> None:
