@@ -230,6 +230,7 @@ TABLES = (
         ),
     ),
     _beside_scratch("several draws", "draws"),
+    _beside_scratch("both with gamma 0", "gamma_0"),
     Table("methods less simclr", DOCUMENT, "method", method_rows, (*_extent("simclr"), *less_by_row("simclr"))),
     Table(
         "fine-tuned methods",

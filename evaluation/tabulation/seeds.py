@@ -30,9 +30,13 @@ def cell_name(cell: dict[str, Any]) -> str:
 
     >>> cell_name({"kind": "pretrained", "name": "clocs"}), cell_name({"kind": "finetuned", "name": "scratch"})
     ('`clocs`, linear', 'from scratch')
+    >>> cell_name({"kind": "finetuned", "name": "scratch_gamma_0", "set": ["encoder.last_gamma=0"]})
+    'from scratch, `encoder.last_gamma=0`'
     """
+    if cell["kind"] == "finetuned" and "pretrained" not in cell:
+        return ", ".join(["from scratch", *(f"`{change}`" for change in cell.get("set", ()))])
     if cell["kind"] == "finetuned":
-        return f"`{cell['pretrained']}`, fine-tuned" if "pretrained" in cell else "from scratch"
+        return f"`{cell['pretrained']}`, fine-tuned"
     return "untrained, linear" if cell["kind"] == "untrained" else f"`{cell['name']}`, linear"
 
 
