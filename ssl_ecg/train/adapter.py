@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from lightly.utils.scheduler import CosineWarmupScheduler
 from torch import Tensor
@@ -13,12 +12,13 @@ from torch import Tensor
 from ssl_ecg.methods.base import Batch, Method, begin_step
 from ssl_ecg.preprocessing import Preprocessing
 from ssl_ecg.scaling import scale_strips
+from ssl_ecg.train.clipping import Clipping
 from ssl_ecg.train.monitor import check_loss
 from ssl_ecg.train.optimiser import adamw, decay_groups
 from ssl_ecg.train.stream import step_seed
 
 
-class MethodModule(pl.LightningModule):
+class MethodModule(Clipping):
     """A method as Lightning sees it.
 
     Before every step torch is seeded from (seed, step, rank), so that augmentation and dropout after a

@@ -142,6 +142,19 @@ def test_the_cards_say_what_the_model_was_fine_tuned_on(run: Path, archive: Arch
     assert metrics(run)["records"] == {"train": train, "val": val, "test": int((fold == 4).sum())}
 
 
+def test_gradients_are_clipped_in_every_precision(archive: Archive, tmp_path: Path) -> None:
+    def losses(precision: str, clip: float) -> list[float]:
+        out = tmp_path / f"{precision}-{clip}"
+        settings = recipe(lr=1e-2, steps=8, validate_every=2, precision=precision, clip=clip)
+        finetune(settings, archive, out, **FOLDS, progress=False)
+        return [float(row["loss"]) for row in read_log(out / "log.csv")[1:]]
+
+    still = losses("float32", 1e-10)  # Adam's epsilon is larger than such gradients
+    assert losses("bfloat16", 1e-10) == pytest.approx(still, rel=0.02)
+    for precision in ("float32", "bfloat16"):
+        assert np.abs(np.subtract(losses(precision, 0), still)).max() > 0.05
+
+
 def test_a_classifier_can_be_loaded_and_says_the_same(run: Path, archive: Archive) -> None:
     model, card = load_classifier(run, archive)
     table = pd.read_parquet(run / "predictions.parquet")

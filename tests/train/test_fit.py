@@ -70,6 +70,21 @@ def run(archive: Archive, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pretrain(recipe(), archive, tmp_path_factory.mktemp("run") / "a", progress=False, task="superclass")
 
 
+def test_gradients_are_clipped_in_every_precision(archive: Archive, tmp_path: Path) -> None:
+    def losses(precision: str, clip: float) -> list[float]:
+        out = tmp_path / f"{precision}-{clip}"
+        settings = recipe(steps=8, lr=3e-3, warmup=0.0, precision=precision, clip=clip)
+        pretrain(settings, archive, out, progress=False)
+        return [float(row["loss"]) for row in read_log(out / "log.csv")]
+
+    still = losses("float32", 1e-10)  # Adam's epsilon is larger than such gradients
+    assert losses("bfloat16", 1e-10) == pytest.approx(still, rel=0.02)
+    for precision in ("float32", "bfloat16"):
+        moved = losses(precision, 0)
+        assert moved[0] == pytest.approx(still[0], rel=0.02)
+        assert np.abs(np.subtract(moved, still)).max() > 0.3
+
+
 def test_a_run_leaves_everything_needed(run: Path, archive: Archive) -> None:
     assert {p.name for p in run.iterdir()} >= {"recipe.yaml", "run.json", "log.csv", "last.ckpt", "encoder"}
     curves = log_curves(run / "log.csv")

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ssl_ecg.methods.base import Batch
 from ssl_ecg.train.callbacks import StateSaver
+from ssl_ecg.train.clipping import Clipping
 from ssl_ecg.train.monitor import add_row, check_loss, reopen_log
 from ssl_ecg.train.optimiser import adamw
 from ssl_ecg.train.stream import step_seed
@@ -33,7 +34,7 @@ def log_columns(figure: str) -> tuple[str, ...]:
     return ("step", "loss", "lr", f"val_{figure}", f"best_{figure}", "seconds")
 
 
-class SupervisedModule(pl.LightningModule):
+class SupervisedModule(Clipping):
     """Optimiser, schedules and moving average of a `Supervised` model.
 
     Parameters
