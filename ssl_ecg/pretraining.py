@@ -188,7 +188,7 @@ def _shown(recipe: Mapping[str, Any], archive: Archive) -> tuple[str, ...] | Non
 
 def _began_with(method: nn.Module, checkpoint: str | Path | None) -> str | None:
     """Give the fingerprint of the weights that a run begins with, if they are another run's."""
-    from ssl_ecg.embedding.run import weights_fingerprint
+    from ssl_ecg.embedding.identity import weights_fingerprint
 
     return None if checkpoint is None else weights_fingerprint(method.encoder)  # type: ignore[arg-type]
 

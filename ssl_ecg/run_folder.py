@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from ssl_ecg.data.layout import refuse_archive
 from ssl_ecg.errors import CheckpointError, SSLECGError
 from ssl_ecg.files import make_folder, write_json, write_whole
 from ssl_ecg.holding import LOCK, held
@@ -52,7 +53,10 @@ def claimed(
     CheckpointError
         If the folder holds another run, or a recipe that is not of a run, or cannot be written, or if another process
         is at work in it.
+    ArchiveError
+        If it holds an archive.
     """
+    refuse_archive(out)
     text = dump_recipe(recipe)
     begun = _check(out, text, facts, started_on)
     if not write:

@@ -107,7 +107,7 @@ def monitor_with_report(
 
 def _usual(reference: Embeddings, encoder: nn.Module) -> NDArray[np.floating]:
     """Give the vectors of a reference; those of another encoder may have as many numbers and mean nothing here."""
-    from ssl_ecg.embedding.run import weights_fingerprint
+    from ssl_ecg.embedding.identity import weights_fingerprint
     from ssl_ecg.errors import SignalError
 
     made_by = (reference.card or {}).get("encoder")

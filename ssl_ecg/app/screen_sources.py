@@ -158,7 +158,7 @@ def _is_archive(path: Path) -> bool:
 
 
 def _check_encoder(records: Embeddings, path: Path, encoder: nn.Module) -> None:
-    from ssl_ecg.embedding.run import weights_fingerprint
+    from ssl_ecg.embedding.identity import weights_fingerprint
 
     known = records.card.get("encoder")
     if (known is not None and known != weights_fingerprint(encoder)) or records.dim != encoder.dim:

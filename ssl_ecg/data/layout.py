@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ssl_ecg.errors import ArchiveError
+
 FORMAT = 1
 """Version of the layout."""
 HEAD = "archive.json"
@@ -29,3 +31,15 @@ def samples_path(archive: Path, number: int) -> Path:
 def table_path(archive: Path, number: int) -> Path:
     """Give the place of a shard's part of the index while the archive is unfinished."""
     return archive / "shards" / f"{number:05d}.parquet"
+
+
+def refuse_archive(out: Path) -> None:
+    """Make sure that results are not written over the files of an archive.
+
+    Raises
+    ------
+    ArchiveError
+        If the folder holds an archive, finished or not.
+    """
+    if (out / HEAD).exists() or (out / ORDER).exists():
+        raise ArchiveError(str(out), "holds an archive", "choose another --out for what is made of it")

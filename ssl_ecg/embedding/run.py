@@ -20,7 +20,9 @@ from tqdm import tqdm
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.data.canonical import INVALID
 from ssl_ecg.data.engine import PROCESSES, open_engine
+from ssl_ecg.data.layout import refuse_archive
 from ssl_ecg.data.workers import processors
+from ssl_ecg.embedding.identity import encoder_identity
 from ssl_ecg.embedding.partial import is_finished, write_embeddings
 from ssl_ecg.embedding.vectors import Embeddings, load_embeddings
 from ssl_ecg.errors import ArchiveError, SignalError
@@ -76,7 +78,7 @@ def embed(
     CheckpointError
         If rate, leads or filter do not fit.
     ArchiveError
-        If `out` cannot be written, or the engine cannot be used.
+        If `out` cannot be written or holds an archive, or the engine cannot be used.
     SignalError
         If the batch size is not positive.
     """
@@ -85,7 +87,7 @@ def embed(
     preprocessing: Preprocessing = encoder.preprocessing  # type: ignore[assignment]
     preprocessing.check_archive(archive)
     dim = int(encoder.dim)  # type: ignore[arg-type]
-    origin = {**(card or {}), "archive": archive.fingerprint, "encoder": weights_fingerprint(encoder)}
+    origin = {**(card or {}), "archive": archive.fingerprint, **encoder_identity(encoder)}
     if preprocessing.shown is not None:
         origin["leads"] = list(preprocessing.shown)
         without = int((~archive.lead_masks[:, list(preprocessing.is_shown())].any(axis=1)).sum())
@@ -100,6 +102,7 @@ def embed(
             vectors[rows] = z
         return Embeddings(vectors, lambda: archive.index, origin)
     folder, origin = Path(out), plain(origin)
+    refuse_archive(folder)
     if is_finished(folder, origin, (len(archive), dim)):
         return load_embeddings(folder, mmap=True)
     remedy = "wait until it is done, or choose another --out"
@@ -238,14 +241,3 @@ def _forward(encoder: nn.Module, signal: NDArray[np.float32]) -> NDArray[np.floa
 def _autocast(device: torch.device) -> Any:
     """Full precision on the processor, so that embeddings are the same on every machine; bfloat16 on a GPU."""
     return torch.autocast(device.type, torch.bfloat16) if device.type == "cuda" else nullcontext()
-
-
-def weights_fingerprint(encoder: nn.Module) -> str:
-    """Give the SHA-256 over names and values of an encoder's weights."""
-    import hashlib
-
-    digest = hashlib.sha256()
-    for name, value in sorted(encoder.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(value.detach().cpu().float().numpy()).tobytes())
-    return digest.hexdigest()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ssl_ecg.data.layout import refuse_archive
 from ssl_ecg.errors import ArchiveError, SignalError
 from ssl_ecg.files import write_json, write_whole
 
@@ -98,9 +99,10 @@ class Embeddings:
         Raises
         ------
         ArchiveError
-            If the folder cannot be written.
+            If the folder cannot be written or holds an archive.
         """
         folder = Path(folder)
+        refuse_archive(folder)
         card = {**self.card, "format": 1, "shape": self.vectors.shape, "fingerprint": self.fingerprint}
         write_whole(folder / _VECTORS, lambda file: np.save(file, self.vectors, allow_pickle=False))
         write_whole(folder / _INDEX, lambda file: self.index.to_parquet(file, index=False))

@@ -191,7 +191,7 @@ def _seen(
 
 def _about(told: Sequence[Told]) -> dict[str, Any]:
     """Name runs by the fingerprints of their weights and of what they said."""
-    from ssl_ecg.embedding.run import weights_fingerprint
+    from ssl_ecg.embedding.identity import weights_fingerprint
     from ssl_ecg.train.checkpoint import load_encoder
 
     runs = [run for one in told for run in one.runs]

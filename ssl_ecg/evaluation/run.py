@@ -266,7 +266,7 @@ def _corpora(index: Any) -> list[str]:
 
 def _about(model: Any, past: Past | None) -> dict[str, Any]:
     """Say what a model is: its size, the fingerprint of its weights, and which labels it has learnt from."""
-    from ssl_ecg.embedding.run import weights_fingerprint
+    from ssl_ecg.embedding.identity import weights_fingerprint
 
     if not hasattr(model, "parameters"):
         return {"function": getattr(model, "__name__", type(model).__name__)}

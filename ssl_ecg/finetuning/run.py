@@ -245,6 +245,6 @@ def _fingerprint(rows: NDArray[np.int64]) -> str:
 
 
 def _weights_of(model: Supervised) -> str:
-    from ssl_ecg.embedding.run import weights_fingerprint
+    from ssl_ecg.embedding.identity import weights_fingerprint
 
     return weights_fingerprint(model.encoder)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ssl_ecg.data.readers.long import LongRecording
-from ssl_ecg.embedding.run import weights_fingerprint
+from ssl_ecg.embedding.identity import encoder_identity
 from ssl_ecg.errors import RecordError
 from ssl_ecg.files import make_folder, plain, write_json, write_whole
 from ssl_ecg.monitor.event_files import FILES, EventFiles
@@ -161,7 +161,7 @@ def _origin(
         "samples": recording.n_samples,
         "leads": monitor.leads,
         "content": _content(recording),
-        "encoder": weights_fingerprint(encoder),
+        **encoder_identity(encoder),
         "settings": monitor.settings.to_dict(),
         "reference": given,
     }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -14,8 +16,10 @@ from torch import nn
 from ssl_ecg import load_embeddings, prepare
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.data.record import Record
+from ssl_ecg.embedding.expert import kept_embeddings
 from ssl_ecg.embedding.partial import SAVE_EVERY
 from ssl_ecg.embedding.run import embed, embed_signal
+from ssl_ecg.embedding.vectors import Embeddings
 from ssl_ecg.errors import ArchiveError, CheckpointError, SignalError
 from ssl_ecg.leads import STANDARD_LEADS
 from ssl_ecg.models.registry import build_encoder
@@ -55,22 +59,18 @@ def whole(encoder: nn.Module, archive: Archive) -> np.ndarray:
     return embed(encoder, archive).vectors
 
 
-class Stopping(nn.Module):
-    """The same encoder, which the user or the machine stops after a few batches."""
+def stopping(encoder: nn.Module, calls: int, error: BaseException) -> nn.Module:
+    """Give the same encoder, which the user or the machine stops after a few batches; `.left.calls` counts down."""
+    copied = copy.deepcopy(encoder)
+    copied.left = left = SimpleNamespace(calls=calls)
 
-    def __init__(self, inner: nn.Module, calls: int, error: BaseException) -> None:
-        super().__init__()
-        self.inner, self.calls, self.error = inner, calls, error
-        self.dim, self.preprocessing = inner.dim, inner.preprocessing
+    def count(*_: object) -> None:
+        left.calls -= 1
+        if left.calls < 0:
+            raise error
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        self.calls -= 1
-        if self.calls < 0:
-            raise self.error
-        return self.inner(x)
-
-    def state_dict(self, *args, **kwargs):
-        return self.inner.state_dict(*args, **kwargs)
+    copied.register_forward_pre_hook(count)
+    return copied
 
 
 def test_every_record_equals_the_slow_way(encoder: nn.Module, archive: Archive, whole: np.ndarray) -> None:
@@ -126,14 +126,40 @@ def test_interrupted_equals_whole(
 ) -> None:
     out, calls = tmp_path / "e", SAVE_EVERY + 8
     with pytest.raises(type(error)):
-        embed(Stopping(encoder, calls, error), archive, out=out, batch_size=1)
+        embed(stopping(encoder, calls, error), archive, out=out, batch_size=1)
     assert not (out / "embeddings.npy").exists()
     assert json.loads((out / "embeddings.part.json").read_text())["done"] >= SAVE_EVERY
-    counting = Stopping(encoder, 10**9, error)
+    counting = stopping(encoder, 10**9, error)
     resumed = embed(counting, archive, out=out, batch_size=1)
-    assert 10**9 - counting.calls < embed_calls(archive)
+    assert 10**9 - counting.left.calls < embed_calls(archive)
     np.testing.assert_allclose(resumed.vectors, whole, rtol=1e-4, atol=1e-5)
     assert sorted(p.name for p in out.iterdir()) == ["embeddings.json", "embeddings.npy", "index.parquet"]
+
+
+@pytest.mark.parametrize(("pool", "scale"), [("max", "none"), ("mean", "lead")])
+def test_the_same_weights_used_otherwise_are_embedded_anew(
+    archive: Archive, tmp_path: Path, pool: str, scale: str
+) -> None:
+    made = [build_encoder("conv1d", widths=[8, 16], pool=way) for way in ("mean", pool)]
+    made[1].load_state_dict(made[0].state_dict())
+    for encoder, scaled in zip(made, ("none", scale), strict=True):
+        encoder.preprocessing = Preprocessing(FS, STANDARD_LEADS, None, scaled, 10)
+    before, after = (np.array(embed(encoder, archive, out=tmp_path).vectors) for encoder in made)
+    assert np.abs(after - before).max() > 1e-3
+    np.testing.assert_allclose(after, embed(made[1], archive).vectors, rtol=1e-4, atol=1e-5)
+
+
+def test_an_archive_is_not_written_over(encoder: nn.Module, archive: Archive, whole: np.ndarray) -> None:
+    before = (archive.path / "index.parquet").read_bytes()
+    for make in (
+        lambda: embed(encoder, archive, out=archive.path),
+        lambda: kept_embeddings(archive, archive.path),
+        lambda: Embeddings(whole, lambda: archive.index, {}).save(archive.path),
+    ):
+        with pytest.raises(ArchiveError, match="holds an archive"):
+            make()
+    assert (archive.path / "index.parquet").read_bytes() == before
+    assert not list(archive.path.glob("embeddings*"))
 
 
 def test_a_folder_is_embedded_into_by_one_process(
@@ -163,10 +189,10 @@ def test_a_partial_file_of_another_encoder_or_cut_short_is_not_used(
     encoder: nn.Module, other: nn.Module, archive: Archive, whole: np.ndarray, tmp_path: Path
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        embed(Stopping(other, 30, KeyboardInterrupt()), archive, out=tmp_path, batch_size=1)
+        embed(stopping(other, 30, KeyboardInterrupt()), archive, out=tmp_path, batch_size=1)
     np.testing.assert_array_equal(embed(encoder, archive, out=tmp_path).vectors, whole)
     with pytest.raises(KeyboardInterrupt):
-        embed(Stopping(other, 30, KeyboardInterrupt()), archive, out=tmp_path, batch_size=1)
+        embed(stopping(other, 30, KeyboardInterrupt()), archive, out=tmp_path, batch_size=1)
     with open(tmp_path / "embeddings.part", "r+b") as file:
         file.truncate(200)
     np.testing.assert_allclose(
@@ -178,16 +204,16 @@ def test_vectors_of_another_encoder_killed_in_between_are_not_used(
     encoder: nn.Module, other: nn.Module, archive: Archive, whole: np.ndarray, tmp_path: Path
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        embed(Stopping(encoder, 5, KeyboardInterrupt()), archive, out=tmp_path, batch_size=1)
+        embed(stopping(encoder, 5, KeyboardInterrupt()), archive, out=tmp_path, batch_size=1)
     with pytest.raises(RuntimeError):  # as if killed: before its first note
-        embed(Stopping(other, 12, RuntimeError("killed")), archive, out=tmp_path, batch_size=1)
+        embed(stopping(other, 12, RuntimeError("killed")), archive, out=tmp_path, batch_size=1)
     found = embed(encoder, archive, out=tmp_path, batch_size=1).vectors
     np.testing.assert_allclose(found, whole, rtol=1e-4, atol=1e-5)
 
 
 def test_what_is_there_already_is_given_back(encoder: nn.Module, archive: Archive, tmp_path: Path) -> None:
     first = embed(encoder, archive, out=tmp_path).vectors.copy()
-    never = Stopping(encoder, 0, AssertionError("embedded again"))
+    never = stopping(encoder, 0, AssertionError("embedded again"))
     np.testing.assert_array_equal(embed(never, archive, out=tmp_path).vectors, first)
     (tmp_path / "embeddings.npy").write_bytes((tmp_path / "embeddings.npy").read_bytes()[:500])
     np.testing.assert_array_equal(embed(encoder, archive, out=tmp_path).vectors, first)  # damaged: done again

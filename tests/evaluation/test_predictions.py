@@ -17,7 +17,7 @@ from ssl_ecg import prepare
 from ssl_ecg.app import evaluation_report
 from ssl_ecg.cli import run as run_cli
 from ssl_ecg.data.record import Record
-from ssl_ecg.embedding.run import weights_fingerprint
+from ssl_ecg.embedding.identity import weights_fingerprint
 from ssl_ecg.errors import ArchiveError, CheckpointError, LabelError, RecipeError
 from ssl_ecg.evaluation.run import evaluate
 from ssl_ecg.leads import STANDARD_LEADS

@@ -18,7 +18,7 @@ from ssl_ecg import Archive, KNNProbe, LinearProbe, embed, load_encoder, prepare
 from ssl_ecg.cli import run as run_cli
 from ssl_ecg.data.corpora.base import Corpus, Entry
 from ssl_ecg.data.record import Record
-from ssl_ecg.embedding.run import weights_fingerprint
+from ssl_ecg.embedding.identity import weights_fingerprint
 from ssl_ecg.errors import ArchiveError, CheckpointError, LabelError, RecipeError
 from ssl_ecg.evaluate.folds import drawn_folds
 from ssl_ecg.evaluate.protocol import Protocol
