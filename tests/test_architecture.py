@@ -20,7 +20,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("_version", "errors", "leads", "provenance", "tasks"),
     (
         *("signal", "spectral", "files", "waiting", "estimator", "logistic", "preprocessing", "embedding.vectors"),
-        *("tree_arrays", "holding"),
+        *("tree_arrays", "holding", "data.layout"),
         *("evaluate.metrics", "evaluate.bootstrap", "evaluate.sampling", "evaluate.splits", "evaluate.counting"),
         *("evaluate.decisions", "evaluate.calibration", "evaluate.challenge"),
         *("evaluate.thresholds", "evaluate.regression", "evaluate.reliability", "evaluate.curves", "metrics"),
