@@ -73,6 +73,7 @@ def pretrain(
     """
     bound = load_recipe(recipe, overrides)
     check_kind(bound, recipe, "pretraining")
+    check_overrides(overrides, checkpoint)
     archive = archive if isinstance(archive, Archive) else Archive(archive)
     out = Path(out)
 
@@ -175,6 +176,20 @@ def pretrained(recipe: dict[str, Any], archive: Archive, checkpoint: str | Path)
         recipe["data"]["leads"] = list(form.shown)
     encoder.preprocessing = replace(form, shown=_shown(recipe, archive))  # type: ignore[assignment]
     return encoder
+
+
+def check_overrides(overrides: Sequence[str], checkpoint: str | Path | None) -> None:
+    """Refuse to set what comes with the encoder of a checkpoint.
+
+    Raises
+    ------
+    RecipeError
+        If an override would change nothing.
+    """
+    for override in overrides if checkpoint is not None else ():
+        key = override.partition("=")[0].strip()
+        if key.split(".")[0] == "encoder" or key == "data.scale":
+            raise RecipeError(f"--set {override}", "changes nothing of the encoder of a checkpoint", "leave it out")
 
 
 def _shown(recipe: Mapping[str, Any], archive: Archive) -> tuple[str, ...] | None:

@@ -90,13 +90,12 @@ def _apply(recipe: dict[str, Any], override: str) -> None:
 
 
 def _step(place: Any, key: str, override: str) -> Any:
-    if isinstance(place, list):
-        return place[_number(place, key, override)]
-    inner = place.setdefault(key, {})
+    at: Any = _number(place, key, override) if isinstance(place, list) else key
+    inner = place[at] if isinstance(place, list) else place.setdefault(at, {})
     if isinstance(inner, str):
-        inner = place[key] = {"name": inner}
-    if inner is True or inner is False:
-        inner = place[key] = {}
+        inner = place[at] = {"name": inner}
+    if inner is None or inner is True or inner is False:
+        inner = place[at] = {}
     if not isinstance(inner, dict | list):
         raise RecipeError(f"--set {override}", f"{key!r} holds a value, not a section", "leave out what follows it")
     return inner

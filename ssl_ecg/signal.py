@@ -7,6 +7,7 @@ is what forward and backward filtering gives. They act on the spectrum in one pa
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from ssl_ecg.errors import SignalError
 from ssl_ecg.leads import limb_relations
 from ssl_ecg.spectral import Rows, band_plan, filled, notch_plan, run
 
+QualityFlag = Literal["nan", "flat", "saturated", "amplitude", "einthoven"]
+"""What `quality_flags` may find."""
 FLAT = 1e-3
 """A lead that moves by less over a second is flat there [mV]."""
 IMPLAUSIBLE = (0.05, 20.0)

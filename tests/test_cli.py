@@ -167,7 +167,11 @@ def test_pretraining_that_cannot_start_leaves_nothing(fails, tmp_path: Path, arc
         (("--set", "method.temperature=0"), "method"),
         (("--set", "data.corpora=[other]"), "none of 12 records is left"),
         (("--task", "superclas"), "did you mean 'superclass'"),
-        (("--task", "superclass"), "0 records of 0 patients have a code of this task"),
+        (("--task", "superclass"), "none of 12 records has a code of this task"),
+        (("--set", "data.partner=window"), "learns nothing from partners"),
+        (("--set", "data.exclude_quality=[flatt]"), "data.exclude_quality: is"),
+        (("--checkpoint", "conv1d-small", "--set", "encoder.pool=max"), "changes nothing of the encoder"),
+        (("--checkpoint", "conv1d-small", "--set", "data.scale=lead"), "changes nothing of the encoder"),
     ]:
         assert hint in fails(*base, *more), more
     assert not (tmp_path / "run").exists()
@@ -175,7 +179,14 @@ def test_pretraining_that_cannot_start_leaves_nothing(fails, tmp_path: Path, arc
 
 def test_an_encoder_is_not_used_on_what_it_was_not_made_for(fails, tmp_path: Path, archive: Path) -> None:
     overrides = ("--set", "encoder.n_leads=2")
-    assert "changes nothing" in fails("embed", archive, "--checkpoint", "x", "--out", tmp_path / "e", *overrides)
+    for source, more, hint in [
+        (("--checkpoint", "x"), overrides, "changes nothing of a trained encoder"),
+        (("--checkpoint", "x"), ("--seed", "1"), "changes nothing of a trained encoder"),
+        (("--checkpoint", "x"), ("--workers", "2"), "is for expert features"),
+        (("--expert",), overrides, "changes nothing of expert features"),
+        (("--expert",), ("--engine", "processes"), "is not for expert features"),
+    ]:
+        assert hint in fails("embed", archive, *source, "--out", tmp_path / "e", *more)
     record = Record(np.ones((2, 500), np.float32), 100, ("II", "V1"), "a")
     prepare([record], tmp_path / "two", leads="II,V1", workers=1, progress=False)
     out = ("--out", str(tmp_path / "e"), "--quiet")

@@ -41,6 +41,17 @@ def test_overrides() -> None:
     assert bound["data"]["folds"] == [1, 2]
 
 
+def test_overrides_reach_into_short_forms_and_empty_sections(tmp_path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("encoder: conv1d\nmethod: simclr\nviews: {transforms: [gain, lead_mask]}\ndata:\ntrain:\n")
+    bound = load_recipe(path, ["views.transforms.0.p=0.25", "views.transforms.1.name=speed", "data.folds=[1]"])
+    steps = bound["views"]["transforms"]
+    assert [(step["name"], step["p"]) for step in steps] == [("gain", 0.25), ("speed", 1.0)]
+    assert bound["data"]["folds"] == [1]
+    path.write_text("encoder:\nmethod: simclr\n")
+    assert load_recipe(path, ["encoder.name=s4"])["encoder"]["name"] == "s4"
+
+
 @pytest.mark.parametrize(
     ("override", "hint"),
     [

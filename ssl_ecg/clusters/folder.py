@@ -15,6 +15,7 @@ from ssl_ecg.clusters.order import Coverage, labelling_order
 from ssl_ecg.embedding.vectors import Embeddings, load_embeddings
 from ssl_ecg.errors import ArchiveError
 from ssl_ecg.files import write_json, write_whole
+from ssl_ecg.probing.folder import task_labels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,6 +58,8 @@ def cluster_folder(
         If a folder cannot be read or written.
     """
     embeddings = load_embeddings(embeddings_dir)
+    if task is not None:
+        task_labels(task, embeddings.index)  # before long work
     found = cluster(embeddings, method=method, k=k, resamples=resamples, seed=seed, progress=progress)
     report = describe_clusters(embeddings, found, task=task, n_prototypes=n_representatives)
     report |= {"fingerprint": embeddings.fingerprint, "version": __version__}

@@ -77,6 +77,7 @@ def add_map(commands: Any) -> None:
 
 def embed_archive(options: argparse.Namespace) -> None:
     """Embed an archive with a checkpoint or an untrained encoder, or compute its expert features."""
+    _check_source(options)
     if options.expert:
         _expert_features(options)
         return
@@ -89,8 +90,6 @@ def embed_archive(options: argparse.Namespace) -> None:
     if options.random:
         encoder = random_encoder(options.random, archive, overrides=options.overrides, seed=options.seed)
         card = {"random": options.random}
-    elif options.overrides:
-        raise RecipeError("--set", "changes nothing of a trained encoder", "leave it out, or give --random")
     else:
         encoder, card = load_encoder(options.checkpoint), {"checkpoint": options.checkpoint}
     embeddings = embed(
@@ -105,13 +104,23 @@ def embed_archive(options: argparse.Namespace) -> None:
     print(f"{options.out}: {len(embeddings)} embeddings of {embeddings.dim} numbers")
 
 
+def _check_source(options: argparse.Namespace) -> None:
+    """Refuse what changes nothing of that by which is embedded."""
+    if not options.random and (options.overrides or options.seed):
+        given = "--set" if options.overrides else "--seed"
+        problem = f"changes nothing of {'expert features' if options.expert else 'a trained encoder'}"
+        raise RecipeError(given, problem, "leave it out, or give --random")
+    if options.expert and options.engine:
+        raise RecipeError("--engine", "is not for expert features", "leave it out, or give --workers N")
+    if not options.expert and options.workers > 1:
+        raise RecipeError("--workers", "is for expert features", "leave it out, or give --engine processes")
+
+
 def _expert_features(options: argparse.Namespace) -> None:
     """Compute the expert features of an archive; what is unknown stays NaN."""
     from ssl_ecg.data.archive import Archive
     from ssl_ecg.embedding.expert import kept_embeddings
 
-    if options.overrides:
-        raise RecipeError("--set", "changes nothing of expert features", "leave it out")
     archive = Archive(options.archive)
     found = kept_embeddings(archive, options.out, workers=options.workers, progress=not options.quiet)
     print(f"{options.out}: {found.dim} expert features of {len(found)} records")

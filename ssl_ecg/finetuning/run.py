@@ -20,7 +20,7 @@ from ssl_ecg.finetuning.data_used import data_used
 from ssl_ecg.finetuning.forest import add_forest
 from ssl_ecg.finetuning.results import Trained, write_results
 from ssl_ecg.finetuning.targets import Learnt
-from ssl_ecg.pretraining import pretrained, untrained_encoder
+from ssl_ecg.pretraining import check_overrides, pretrained, untrained_encoder
 from ssl_ecg.provenance import versions
 from ssl_ecg.recipe_kind import check_kind
 from ssl_ecg.recipes import load_recipe
@@ -116,6 +116,7 @@ def finetune(
 
     bound = load_recipe(recipe, overrides)
     check_kind(bound, recipe, "fine-tuning")
+    check_overrides(overrides, checkpoint)
     archive = archive if isinstance(archive, Archive) else Archive(archive)
     out = Path(out)
     if any((*out.glob("seed-*"), *out.glob("fold-*"))):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +44,8 @@ class CLOCS(nn.Module):
     ----------
     Kiyasseh et al. 2021, arXiv 2005.13249, eq. 1-3.
     """
+
+    learns_from_partners: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -137,22 +137,28 @@ def class_arguments(recipe: Mapping[str, Any]) -> dict[str, int]:
 
 
 def target_arguments(recipe: Mapping[str, Any], archive: Archive) -> dict[str, int]:
-    """Give the arguments of a method that follow from measurements or a teacher; refuse those that nobody uses.
+    """Give the arguments of a method that follow from measurements or a teacher; refuse what nobody uses.
 
     Parameters
     ----------
     recipe : mapping
-        A bound recipe. Methods, or parts of one, that learn from them have a parameter `n_targets`.
+        A bound recipe. Methods, or parts of one, that learn from them have a parameter `n_targets`; those that compare
+        strips with their partners have `learns_from_partners = True`.
     archive : Archive
 
     Raises
     ------
     RecipeError
-        If the method learns from such targets and the recipe asks for none, or the other way round.
+        If the method learns from such targets and the recipe asks for none, or the other way round, or if partners
+        are read for a method that does not look at them.
     CheckpointError
         If the teacher cannot be loaded or does not fit the archive.
     """
     name, data = recipe["method"]["name"], recipe["data"]
+    partner = data.get("partner", "none")
+    if partner != "none" and not any(getattr(part, "learns_from_partners", False) for part in _parts(recipe["method"])):
+        problem = f"is {partner!r}, but the method {name!r} learns nothing from partners"
+        raise RecipeError("data.partner", problem, "take it out, or choose a method that does, such as clocs")
     measured, teacher = data.get("measures", False), data.get("teacher")
     takes = _takes("n_targets", recipe["method"])
     if takes and not measured and teacher is None:

@@ -16,7 +16,7 @@ from ssl_ecg.embedding.run import embed_signal
 from ssl_ecg.errors import LabelError
 from ssl_ecg.evaluate.metrics import UndefinedClassWarning, macro_auroc
 from ssl_ecg.probing.linear import LinearProbe
-from ssl_ecg.tasks import get_task
+from ssl_ecg.targets import find_targets
 from ssl_ecg.train.monitor import Probe
 
 _PROBED = 2000
@@ -26,17 +26,21 @@ _PROBED = 2000
 def online_probe(archive: Archive, strips: Strips, task: str) -> Probe:
     """Make the function that the monitor calls: encoder -> macro AUROC of a probe on the training records.
 
-    Records are split by patient: three in four train the probe, one in four measures it.
+    Records are split by patient: three in four train the probe, one in four measures it. The task is one that
+    `find_targets` takes.
 
     Raises
     ------
     LabelError
-        If the task is unknown or fits too few of the records.
+        If the task is unknown, is a matter of numbers, or fits too few of the records.
     """
-    index = archive.index.iloc[strips.record_rows]
-    labels, known = get_task(task).labels(list(index["codes"]))
+    targets = find_targets(task, archive.index)
+    if targets.kind != "classes":
+        raise LabelError(targets.name, "is a matter of numbers", "choose a task of classes to watch a run by, or none")
+    labels = targets.values[strips.record_rows]
+    known = targets.known[strips.record_rows] & np.isfinite(labels).all(axis=1)
     chosen = np.flatnonzero(known)[:: max(1, int(known.sum()) // _PROBED)]
-    patients = index["patient_id"].to_numpy()[chosen]
+    patients = archive.index["patient_id"].to_numpy()[strips.record_rows][chosen]
     order = np.unique(patients, return_inverse=True)[1]
     held_out = order % 4 == 0
     if held_out.all() or not held_out.any():

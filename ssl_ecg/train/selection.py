@@ -14,6 +14,7 @@ from ssl_ecg.data.strips import Partner, Strips
 from ssl_ecg.errors import ArchiveError, RecipeError
 from ssl_ecg.features.statistics import pywavelets
 from ssl_ecg.preprocessing import Scale
+from ssl_ecg.signal import QualityFlag
 from ssl_ecg.train.labelled import check_folds_named, repeated, training_targets
 from ssl_ecg.train.measures import measure_targets
 from ssl_ecg.train.reduced_leads import ReducedStrips, choose_leads, with_leads
@@ -30,7 +31,7 @@ def open_strips(
     folds: list[int] | None = None,
     corpora: list[str] | None = None,
     exclude_codes: list[str] | None = None,
-    exclude_quality: Sequence[str] = ("nan", "amplitude"),
+    exclude_quality: Sequence[QualityFlag] = ("nan", "amplitude"),
     partner: Partner = "none",
     task: str | None = None,
     labels: int | None = None,

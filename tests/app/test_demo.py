@@ -95,7 +95,7 @@ def test_refusals(tmp_path: Path, recordings: Path) -> None:
         shutil.copy(path, few)
     with pytest.raises(ArchiveError, match="holds 4 recordings that can be used; give at least 10"):
         demo(out, data=few, progress=False)
-    with pytest.raises(LabelError, match="have a code of this task"):
+    with pytest.raises(LabelError, match="has a code of this task"):
         demo(tmp_path / "task", data=recordings, task="superclass", overrides=TINY, progress=False)
     assert not (tmp_path / "task" / "run").exists()
     with pytest.raises(ArchiveError, match="fewer than a batch of 99"):

@@ -8,9 +8,9 @@ import pytest
 
 from ssl_ecg.clusters import clustering
 from ssl_ecg.clusters.clustering import cluster
-from ssl_ecg.clusters.folder import order_folder
+from ssl_ecg.clusters.folder import cluster_folder, order_folder
 from ssl_ecg.embedding.vectors import Embeddings
-from ssl_ecg.errors import ArchiveError
+from ssl_ecg.errors import ArchiveError, LabelError
 
 CLOUD = np.random.default_rng(0).normal(size=(40, 4))
 
@@ -39,6 +39,13 @@ def test_names_in_tables_are_text(tmp_path):
     (tmp_path / "labelled.csv").write_text("record_id\n" + "\n".join(names[:30]) + "\n")
     order = order_folder(tmp_path / "e", tmp_path / "o", 40, labelled=tmp_path / "labelled.csv")
     assert sorted(order["record_id"]) == names[30:]
+
+
+def test_the_task_is_looked_at_before_the_long_work(tmp_path, monkeypatch):
+    Embeddings(CLOUD, pd.DataFrame({"record_id": [f"{k}" for k in range(40)], "codes": [["NORM"]] * 40})).save(tmp_path)
+    monkeypatch.setattr("ssl_ecg.clusters.folder.cluster", lambda *_, **__: pytest.fail("clustered"))
+    with pytest.raises(LabelError, match="did you mean 'superclass'"):
+        cluster_folder(tmp_path, tmp_path / "o", task="superclas")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from ssl_ecg.data.archive import Archive
 from ssl_ecg.data.strips import Strips
 from ssl_ecg.errors import LabelError
 from ssl_ecg.preprocessing import Scale
+from ssl_ecg.signal import QualityFlag
 from ssl_ecg.train.reduced_leads import ReducedStrips, choose_leads, with_leads
 
 
@@ -84,7 +85,7 @@ def open_labelled(
     test_seconds: float | None = None,
     test_stride: float | None = None,
     scale: Scale = "none",
-    exclude_quality: Sequence[str] = ("nan", "amplitude"),
+    exclude_quality: Sequence[QualityFlag] = ("nan", "amplitude"),
     leads: Sequence[str] | None = None,
     val_leads: Sequence[str] | None = None,
 ) -> LabelledData:
