@@ -123,6 +123,10 @@ def build_method(recipe: dict[str, Any], archive: Archive, checkpoint: str | Pat
         encoder.preprocessing = replace(encoder.preprocessing, seconds=recipe["data"]["seconds"])  # type: ignore[type-var]
         arguments = {key: value for key, value in recipe["method"].items() if key != "name"}
         if "views" in recipe:
+            crop, strip = recipe["views"].get("crop"), round(recipe["data"]["seconds"] * archive.fs)
+            if crop is not None and crop > strip:
+                remedy = "shorten the crop or set data.seconds"
+                raise RecipeError("views.crop", f"is {crop} samples, and strips have {strip}", remedy)
             arguments["views"] = build_views(recipe["views"], fs=archive.fs, leads=archive.leads)
         method = METHODS[recipe["method"]["name"]]
         arguments |= class_arguments(recipe) | target_arguments(recipe, archive)

@@ -168,6 +168,7 @@ def test_pretraining_that_cannot_start_leaves_nothing(fails, tmp_path: Path, arc
         (("--set", "data.corpora=[other]"), "none of 12 records is left"),
         (("--task", "superclas"), "did you mean 'superclass'"),
         (("--task", "superclass"), "none of 12 records has a code of this task"),
+        (("--set", "views.crop=2000"), "strips have"),
         (("--set", "data.partner=window"), "learns nothing from partners"),
         (("--set", "data.exclude_quality=[flatt]"), "data.exclude_quality: is"),
         (("--checkpoint", "conv1d-small", "--set", "encoder.pool=max"), "changes nothing of the encoder"),
