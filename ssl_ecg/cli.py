@@ -81,7 +81,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         parser.print_help()
         return 2
     options.call(options)
-    sys.stdout.flush()
+    if sys.stdout is not None:  # closed, as for a service
+        sys.stdout.flush()
     return 0
 
 

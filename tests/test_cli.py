@@ -245,6 +245,11 @@ def test_warnings_are_one_line(monkeypatch, capsys) -> None:
     assert warnings.showwarning is before
 
 
+def test_a_closed_output_is_no_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert run(["recipes", "list"]) == 0
+
+
 @pytest.mark.slow
 def test_interrupted_pretraining_goes_on(tmp_path: Path, archive: Path) -> None:
     out = tmp_path / "run"

@@ -149,13 +149,14 @@ def make_trainer(
 
 
 def processes(place: Place, *, unused: bool = False) -> dict[str, Any]:
-    """Tell Lightning's Trainer of the processes of a run."""
+    """Tell Lightning's Trainer of the processes of a run; Apple's GPU is not used, as it knows no float64."""
+    accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     if place.world == 1:
-        return {"accelerator": "auto", "devices": 1}
+        return {"accelerator": accelerator, "devices": 1}
     environment = SLURMEnvironment(auto_requeue=False) if place.launcher == "slurm" else TorchElasticEnvironment()
     strategy = DDPStrategy(broadcast_buffers=False, find_unused_parameters=unused, timeout=timedelta(minutes=_TIMEOUT))
     return {
-        "accelerator": "auto",
+        "accelerator": accelerator,
         "devices": place.devices,
         "num_nodes": place.nodes,
         "strategy": strategy,

@@ -16,8 +16,11 @@ from ssl_ecg.preprocessing import Preprocessing
 from ssl_ecg.train import checkpoint
 from ssl_ecg.train.callbacks import CollapseMonitor, StateSaver
 from ssl_ecg.train.checkpoint import CARD, WEIGHTS, load_encoder, save_encoder
+from ssl_ecg.train.launch import Place
 from ssl_ecg.train.settle import FixedStrips
 from ssl_ecg.train.stop import StopTogether
+from ssl_ecg.train.supervised.module import Watch
+from ssl_ecg.train.trainer import processes
 
 
 class FakeTrainer(SimpleNamespace):
@@ -116,3 +119,24 @@ def test_half_precision_takes_half_the_space_and_changes_little(tmp_path):
     exact, near = (load_encoder(tmp_path / name).eval()(x) for name in ("False", "True"))
     assert near.dtype == torch.float32
     assert 0 < (exact - near).abs().max() < 5e-3 * exact.abs().max()
+
+
+def test_losses_of_a_saved_state_go_to_the_device_of_the_run(tmp_path: Path) -> None:
+    watch = Watch(tmp_path / "log.csv", lambda model: 0.5, SimpleNamespace(validate_every=5), SimpleNamespace())
+    watch._losses = [torch.tensor(1.0), torch.tensor(2.0)]
+    state = watch.state_dict()
+    watch.load_state_dict(state)
+    elsewhere = SimpleNamespace(device=torch.device("meta"))  # as a GPU would be
+    watch.on_train_start(SimpleNamespace(is_global_zero=False, global_step=2), elsewhere)
+    assert [loss.device.type for loss in watch._losses] == ["meta", "meta"]
+    here = SimpleNamespace(device=torch.device("cpu"))
+    watch.load_state_dict(state)
+    watch.on_train_start(SimpleNamespace(is_global_zero=False, global_step=2), here)
+    assert [float(loss) for loss in watch._losses] == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_gpu_is_used_if_it_knows_float64(monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    assert processes(Place())["accelerator"] == ("cuda" if there else "cpu")

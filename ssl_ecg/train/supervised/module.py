@@ -205,6 +205,7 @@ class Watch(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the log at the step at which the run goes on; validate the start of a new run."""
         self._begun = time.perf_counter()
+        self._losses = [loss.to(pl_module.device) for loss in self._losses]  # those of a saved state
         if trainer.is_global_zero:
             reopen_log(self.path, log_columns(self.figure), trainer.global_step)
         if trainer.global_step == 0:
