@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.errors import RecipeError, SSLECGError
+from ssl_ecg.files import plain
 from ssl_ecg.provenance import hardware, versions
 from ssl_ecg.recipe_kind import check_kind
 from ssl_ecg.recipes import load_recipe
@@ -73,7 +74,7 @@ def pretrain(
     """
     bound = load_recipe(recipe, overrides)
     check_kind(bound, recipe, "pretraining")
-    check_overrides(overrides, checkpoint)
+    check_overrides(overrides, bound, checkpoint)
     archive = archive if isinstance(archive, Archive) else Archive(archive)
     out = Path(out)
 
@@ -182,17 +183,26 @@ def pretrained(recipe: dict[str, Any], archive: Archive, checkpoint: str | Path)
     return encoder
 
 
-def check_overrides(overrides: Sequence[str], checkpoint: str | Path | None) -> None:
-    """Refuse to set what comes with the encoder of a checkpoint.
+def check_overrides(overrides: Sequence[str], recipe: Mapping[str, Any], checkpoint: str | Path | None) -> None:
+    """Refuse to set otherwise what comes with the encoder of a checkpoint.
 
     Raises
     ------
     RecipeError
-        If an override would change nothing.
+        If an override says something else of the encoder, or of the scaling, than the checkpoint's card.
+    CheckpointError
+        If there is no such checkpoint.
     """
-    for override in overrides if checkpoint is not None else ():
-        key = override.partition("=")[0].strip()
-        if key.split(".")[0] == "encoder" or key == "data.scale":
+    from ssl_ecg.train.checkpoint import read_card
+
+    keys = [override.partition("=")[0].strip().split(".") for override in overrides]
+    if checkpoint is None or not any(key[0] == "encoder" or key == ["data", "scale"] for key in keys):
+        return
+    card = read_card(checkpoint)
+    fixed = {"encoder": card.get("architecture", {}), "data": {"scale": card.get("preprocessing", {}).get("scale")}}
+    for override, (section, *rest) in zip(overrides, keys, strict=True):
+        there, name = fixed.get(section, {}), "".join(rest[:1])
+        if name in there and plain(recipe[section].get(name)) != there[name]:
             raise RecipeError(f"--set {override}", "changes nothing of the encoder of a checkpoint", "leave it out")
 
 

@@ -116,7 +116,7 @@ def finetune(
 
     bound = load_recipe(recipe, overrides)
     check_kind(bound, recipe, "fine-tuning")
-    check_overrides(overrides, checkpoint)
+    check_overrides(overrides, bound, checkpoint)
     archive = archive if isinstance(archive, Archive) else Archive(archive)
     out = Path(out)
     if any((*out.glob("seed-*"), *out.glob("fold-*"))):

@@ -288,6 +288,8 @@ def test_what_cannot_be_is_named(archive: Archive, checkpoint: Path, tmp_path: P
     fails(RecipeError, "did you mean 'encoder_lr'", recipe(encoder_rl=3))
     fails(CheckpointError, "no such checkpoint", checkpoint=tmp_path / "nothing")
     fails(RecipeError, "of the encoder of a checkpoint", checkpoint=checkpoint, overrides=["encoder.pool=max"])
+    repeated = ["encoder.widths=[8, 16]", "data.scale=record", "forest=true"]  # as in the checkpoint's card
+    fails(LabelError, "cannot take 99", checkpoint=checkpoint, overrides=repeated, labels=99)
     other = prepare(
         [Record(np.ones((2, 500), np.float32), 50.0, ("I", "II"), "a")], tmp_path / "b", fs=50, leads="I,II",
         band=None, progress=False,
