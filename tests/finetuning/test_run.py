@@ -287,7 +287,8 @@ def test_what_cannot_be_is_named(archive: Archive, checkpoint: Path, tmp_path: P
     fails(RecipeError, "did you mean 'focal'", recipe(loss="focall"))
     fails(RecipeError, "did you mean 'encoder_lr'", recipe(encoder_rl=3))
     fails(CheckpointError, "no such checkpoint", checkpoint=tmp_path / "nothing")
-    fails(RecipeError, "of the encoder of a checkpoint", checkpoint=checkpoint, overrides=["encoder.pool=max"])
+    for override in ("encoder.pool=max", "encoder.name=s4", "data.scale=lead"):
+        fails(RecipeError, "of the encoder of a checkpoint", checkpoint=checkpoint, overrides=[override])
     repeated = ["encoder.widths=[8, 16]", "data.scale=record", "forest=true"]  # as in the checkpoint's card
     fails(LabelError, "cannot take 99", checkpoint=checkpoint, overrides=repeated, labels=99)
     other = prepare(
