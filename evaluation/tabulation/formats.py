@@ -83,12 +83,13 @@ def number_word(n: int) -> str:
 def rotations(divisions: Sequence[str]) -> str:
     """Say which rotations a figure is the mean of.
 
-    >>> rotations(["1-3", "4-6", "7-9"]), rotations(["1-3"]), rotations(["1-3", "7-9"])
-    ('three', 'first', 'two')
+    >>> rotations(["1-3", "4-6", "7-9"]), rotations(["1-3"]), rotations(["4-6", "7-9"])
+    ('three', 'first', 'second and third')
     """
-    if len(divisions) == 1:
-        return {"1-3": "first", "4-6": "second", "7-9": "third"}.get(divisions[0], divisions[0])
-    return number_word(len(divisions))
+    names = {"1-3": "first", "4-6": "second", "7-9": "third"}
+    if len(divisions) == len(names):
+        return number_word(len(divisions))
+    return " and ".join(names.get(division, division) for division in divisions)
 
 
 def sizes(keys: Iterable[str]) -> list[str]:

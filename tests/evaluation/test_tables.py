@@ -156,7 +156,7 @@ def test_every_backbone_method_and_ablation_with_results_has_its_row():
         ("number_word", 40, "40"),
         ("rotations", ["1-3", "4-6", "7-9"], "three"),
         ("rotations", ["1-3"], "first"),
-        ("rotations", ["4-6", "7-9"], "two"),
+        ("rotations", ["4-6", "7-9"], "second and third"),
         ("rotations", ["inner"], "inner"),
         ("sizes", ["100", "1%", "50", "all", "10%", "500"], ["all", "500", "100", "50", "10%", "1%"]),
     ],
