@@ -72,6 +72,7 @@ class Transform(nn.Module):
         *,
         generator: torch.Generator | None = None,
         reuse: bool = False,
+        lengths: Tensor | None = None,
     ) -> Tensor:
         """Change the strips.
 
@@ -84,6 +85,9 @@ class Transform(nn.Module):
             Torch's global one on the processor if None.
         reuse : bool
             Allow the result to be written into the memory of ``x``.
+        lengths : int (batch,), optional
+            Samples of each strip before its padding: spans, speeds, bands and powers go by these. What lies past a
+            strip's end is left to `Compose`, which sets it to zero.
 
         Returns
         -------
@@ -101,14 +105,21 @@ class Transform(nn.Module):
             return x
         reuse = reuse and not x.requires_grad
         if len(rows) == len(x):
-            return self._change(x, lead_mask, generator, reuse)
+            return self._change(x, lead_mask, lengths, generator, reuse)
+        mask, own = (None if given is None else given[rows.to(given.device)] for given in (lead_mask, lengths))
         rows = rows.to(x.device)
-        mask = None if lead_mask is None else lead_mask[rows.to(lead_mask.device)]
         some = x.index_select(0, rows)
-        changed = self._change(some, mask, generator, not x.requires_grad)
+        changed = self._change(some, mask, own, generator, not x.requires_grad)
         return x.index_copy_(0, rows, changed) if reuse else x.index_copy(0, rows, changed)
 
-    def _change(self, x: Tensor, lead_mask: Tensor | None, generator: torch.Generator | None, reuse: bool) -> Tensor:
+    def _change(
+        self,
+        x: Tensor,
+        lead_mask: Tensor | None,
+        lengths: Tensor | None,
+        generator: torch.Generator | None,
+        reuse: bool,
+    ) -> Tensor:
         """Change all strips of ``x``."""
         raise NotImplementedError
 
@@ -119,7 +130,15 @@ class Transform(nn.Module):
 
 
 class LeadMap(Transform):
-    """A transform that is one matrix in lead space per strip; ``Compose`` multiplies several into one."""
+    """A transform that is one matrix in lead space per strip; ``Compose`` multiplies several into one.
+
+    Attributes
+    ----------
+    drops_leads : bool
+        Whether it sets leads to zero; of several such in a chain each leaves a lead of those that are left.
+    """
+
+    drops_leads: bool = False
 
     def lead_map(
         self, x: Tensor, lead_mask: Tensor | None = None, *, generator: torch.Generator | None = None
@@ -137,7 +156,7 @@ class LeadMap(Transform):
             If the strips do not fit the transform.
         """
         check_signal(x, lead_mask)
-        chosen = uniform(len(x), generator=generator) < self.p
+        chosen = (uniform(len(x), generator=generator) < self.p) & (self.strength > 0.0)
         mask = None if lead_mask is None else lead_mask.cpu()
         maps = self._draw(len(x), x.shape[1], mask, generator)
         if maps.ndim == 2:
@@ -155,8 +174,9 @@ class LeadMap(Transform):
         *,
         generator: torch.Generator | None = None,
         reuse: bool = False,
+        lengths: Tensor | None = None,
     ) -> Tensor:
-        """Change the strips; see `Transform.forward`."""
+        """Change the strips; see `Transform.forward`. How long they are makes no difference."""
         maps = self.lead_map(x, lead_mask, generator=generator)
         if self.p == 0.0 or self.strength == 0.0:
             return x

@@ -61,7 +61,7 @@ def keep_some_leads(
     score : (batch, lead) in [0, 1)
         Random scores; leads below ``drop`` go.
     drop : float
-        Share of the leads to drop.
+        Probability that a lead is dropped.
     lead_mask : (batch, lead) of bool, optional
         Leads present.
 
@@ -74,6 +74,19 @@ def keep_some_leads(
     keep = score >= drop
     keep.scatter_(1, ranked.argmax(1, keepdim=True), True)
     return keep.to(score.dtype)
+
+
+def recorded_mask(
+    lengths: Int[Tensor, " batch"], n_samples: int, device: torch.device | None = None
+) -> Bool[Tensor, "batch 1 {n_samples}"]:
+    """Give True before each strip's padding.
+
+    Examples
+    --------
+    >>> recorded_mask(torch.tensor([2]), 3).tolist()
+    [[[True, True, False]]]
+    """
+    return torch.arange(n_samples, device=device) < lengths.to(device).view(-1, 1, 1)
 
 
 def span_mask(

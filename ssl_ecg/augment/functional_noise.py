@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ssl_ecg.augment.functional import recorded_mask
 from ssl_ecg.errors import SignalError
 
 
@@ -125,16 +126,36 @@ def bank_rows(
     return bank.reshape(-1).unfold(0, n_samples, 1).index_select(0, flat).view(*row.shape, n_samples)
 
 
-def lead_variance(x: Float[Tensor, "batch lead time"]) -> Float[Tensor, "batch lead"]:
-    """Give the variance in time of each lead; many times as fast as ``torch.var``."""
-    return (x.square().mean(-1) - x.mean(-1).square()).clamp_(min=0.0)
+def time_mean(
+    x: Float[Tensor, "batch row time"], lengths: Int[Tensor, " batch"] | None = None
+) -> Float[Tensor, "batch row"]:
+    """Give the mean in time of each row, over the samples of its strip before the padding where there are lengths.
+
+    Examples
+    --------
+    >>> time_mean(torch.tensor([[[1.0, 3.0, 9.0]]]), torch.tensor([2])).tolist()
+    [[2.0]]
+    """
+    if lengths is None:
+        return x.mean(-1)
+    recorded = lengths.to(x.device).clamp(1, x.shape[-1]).unsqueeze(1)
+    return (x * recorded_mask(lengths, x.shape[-1], x.device)).sum(-1) / recorded
+
+
+def lead_variance(
+    x: Float[Tensor, "batch lead time"], lengths: Int[Tensor, " batch"] | None = None
+) -> Float[Tensor, "batch lead"]:
+    """Give the variance in time of each lead, without padding; many times as fast as ``torch.var``."""
+    return (time_mean(x.square(), lengths) - time_mean(x, lengths).square()).clamp_(min=0.0)
 
 
 def signal_power(
-    x: Float[Tensor, "batch lead time"], lead_mask: Bool[Tensor, "batch lead"] | None = None
+    x: Float[Tensor, "batch lead time"],
+    lead_mask: Bool[Tensor, "batch lead"] | None = None,
+    lengths: Int[Tensor, " batch"] | None = None,
 ) -> Float[Tensor, " batch"]:
-    """Give the variance in time, averaged over the leads present."""
-    variance = lead_variance(x)
+    """Give the variance in time, without padding, averaged over the leads present."""
+    variance = lead_variance(x, lengths)
     if lead_mask is None:
         return variance.mean(1)
     present = lead_mask.to(x.device, x.dtype)
@@ -142,10 +163,18 @@ def signal_power(
 
 
 def mixed_power(
-    weights: Float[Tensor, "batch lead source"], sources: Float[Tensor, "batch source time"]
+    weights: Float[Tensor, "batch lead source"],
+    sources: Float[Tensor, "batch source time"],
+    lengths: Int[Tensor, " batch"] | None = None,
 ) -> Float[Tensor, "batch lead"]:
-    """Give the mean square of ``weights @ sources`` for each lead without making that product."""
-    gram = torch.bmm(sources, sources.transpose(1, 2)) / sources.shape[-1]
+    """Give the mean square of ``weights @ sources``, without padding, for each lead without making that product."""
+    n_samples = sources.shape[-1]
+    if lengths is None:
+        gram = torch.bmm(sources, sources.transpose(1, 2)) / n_samples
+    else:
+        recorded = sources * recorded_mask(lengths, n_samples, sources.device)
+        gram = torch.bmm(recorded, recorded.transpose(1, 2))
+        gram = gram / lengths.to(gram.device).clamp(1, n_samples).view(-1, 1, 1)
     return (torch.bmm(weights, gram) * weights).sum(2)
 
 

@@ -19,6 +19,13 @@ from ssl_ecg.errors import SignalError
 Interpolation = Literal["linear", "cubic"]
 
 
+def recorded_samples(
+    x: Float[Tensor, "batch lead time"], lengths: Int[Tensor, " batch"] | None
+) -> Int[Tensor, " batch"]:
+    """Give the recorded samples of each strip, all where none is padded; on the processor, where draws are."""
+    return torch.full((len(x),), x.shape[-1]) if lengths is None else lengths.cpu().clamp(max=x.shape[-1])
+
+
 def crop(
     x: Float[Tensor, "batch lead time"], start: Int[Tensor, " batch"], length: int
 ) -> Float[Tensor, "batch lead {length}"]:
@@ -64,6 +71,7 @@ def sample_at(
     position: Float[Tensor, "batch new"],
     *,
     interpolation: Interpolation = "cubic",
+    lengths: Int[Tensor, " batch"] | None = None,
 ) -> Float[Tensor, "batch lead new"]:
     """Read each strip at its own positions [samples]; outside the strip it is zero.
 
@@ -73,6 +81,8 @@ def sample_at(
     position : (batch, new) [samples]
     interpolation : {"cubic", "linear"}
         Linear damps what is fast: 25 Hz at 100 Hz loses up to 29 %, the cubic 12 %.
+    lengths : int (batch,), optional
+        Samples of each strip before its padding, which lies outside.
 
     Examples
     --------
@@ -81,13 +91,14 @@ def sample_at(
     """
     batch, leads, n_samples = x.shape
     position = position.to(x.device)
-    inside = (position >= 0) & (position <= n_samples - 1)
+    last = recorded_samples(x, lengths).to(x.device, torch.int32).unsqueeze(1) - 1
+    inside = (position >= 0) & (position <= last)
     floor = position.floor()
     weight = _tap_weights(position - floor, interpolation).mul_(inside.unsqueeze(-1))
     # 32-bit indices halve the traffic; a batch of 2 ** 31 samples of time does not fit a machine.
     taps = torch.arange(weight.shape[-1], dtype=torch.int32, device=x.device)
     taps = taps - 1 if interpolation == "cubic" else taps
-    index = (floor.int().unsqueeze(-1) + taps).clamp_(0, n_samples - 1)
+    index = (floor.int().unsqueeze(-1) + taps).clamp_(min=0).minimum(last.clamp(min=0).unsqueeze(-1))
     index += torch.arange(batch, dtype=torch.int32, device=x.device).view(batch, 1, 1) * n_samples
     new = torch.nn.functional.embedding_bag(
         index.view(-1, len(taps)),
@@ -99,7 +110,10 @@ def sample_at(
 
 
 def warped_positions(
-    coefficients: Float[Tensor, "batch wave"], n_samples: int, stretch: float
+    coefficients: Float[Tensor, "batch wave"],
+    n_samples: int,
+    stretch: float,
+    lengths: Int[Tensor, " batch"] | None = None,
 ) -> Float[Tensor, "batch {n_samples}"]:
     """Give the positions of a smooth time warp that keeps both ends and the order of samples.
 
@@ -111,6 +125,8 @@ def warped_positions(
     coefficients : (batch, wave) in [-1, 1]
         Share of each wave; the sum of their magnitudes is brought to 1 at most.
     stretch : float in [0, 1)
+    lengths : int (batch,), optional
+        Samples of each strip before its padding: its own end is kept, and what follows gets the position of that.
 
     Examples
     --------
@@ -119,10 +135,13 @@ def warped_positions(
     """
     waves = torch.arange(1, coefficients.shape[1] + 1) * math.pi
     share = coefficients / coefficients.abs().sum(1, keepdim=True).clamp(min=1.0)
-    span = float(max(n_samples - 1, 1))
+    recorded = torch.tensor([n_samples]) if lengths is None else lengths.cpu()
+    span = (recorded - 1).clamp(min=1).float().unsqueeze(1)
     time = torch.arange(n_samples) / span
-    displacement = (share * (stretch * span) / waves) @ torch.sin(waves.unsqueeze(1) * time)
-    return (time * span + displacement).clamp_(0.0, n_samples - 1)
+    sines = torch.sin(waves.unsqueeze(1) * time.clamp(max=1.0).unsqueeze(1))
+    displacement = torch.matmul((share * (stretch * span) / waves).unsqueeze(1), sines).squeeze(1)
+    last = (recorded - 1).clamp(min=0).float().unsqueeze(1)
+    return (time * span + displacement).clamp_(min=0.0).minimum(last)
 
 
 def stretched_positions(

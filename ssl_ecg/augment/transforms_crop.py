@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ssl_ecg.augment.base import Transform, check_signal
 from ssl_ecg.augment.draws import uniform
-from ssl_ecg.augment.functional_time import Interpolation, crop, sample_at, stretched_positions
+from ssl_ecg.augment.functional_time import Interpolation, crop, recorded_samples, sample_at, stretched_positions
 from ssl_ecg.errors import RecipeError, SignalError
 
 
@@ -107,7 +107,7 @@ class RandomCrop(Crop):
         length = x.shape[-1] if self.length is None else self.length
         if length == x.shape[-1]:
             return x
-        room = (_recorded(x, lengths) - length).clamp(min=0)
+        room = (recorded_samples(x, lengths) - length).clamp(min=0)
         start = (draw[:, 1].double() * (room + 1)).long().minimum(room)
         chosen = (draw[:, 0] < self.p) & (self.strength > 0)
         return crop(x, torch.where(chosen, start, room // 2), length)
@@ -174,7 +174,7 @@ class RandomResizedCrop(Crop):
         chosen = (draw[:, 0] < self.p) & (self.strength > 0)
         if not chosen.any() and length == x.shape[-1]:
             return x
-        recorded = _recorded(x, lengths)
+        recorded = recorded_samples(x, lengths)
         chosen &= recorded >= length
         span = (recorded - 1).clamp(min=length - 1).float()  # a shorter strip is read on into its padding
         widest = self.strength * math.log(self.largest)
@@ -183,9 +183,4 @@ class RandomResizedCrop(Crop):
         room = (span - speed * (length - 1)).clamp(min=0.0)
         start = torch.where(chosen, room * draw[:, 2], (room * 0.5).floor())
         position = stretched_positions(speed, start, length).clamp_(max=span.unsqueeze(1))
-        return sample_at(x, position, interpolation=self.interpolation)
-
-
-def _recorded(x: Tensor, lengths: Tensor | None) -> Tensor:
-    """Give the recorded samples of each strip, on the processor, where the draws are."""
-    return torch.full((len(x),), x.shape[-1]) if lengths is None else lengths.cpu().clamp(max=x.shape[-1])
+        return sample_at(x, position, interpolation=self.interpolation, lengths=lengths)

@@ -10,7 +10,7 @@ from torch import Tensor
 from ssl_ecg.augment.base import LeadMap
 from ssl_ecg.augment.draws import uniform
 from ssl_ecg.errors import RecipeError, SignalError
-from ssl_ecg.leads import LEAD_SETS, STANDARD_LEADS
+from ssl_ecg.leads import LEAD_SETS, STANDARD_LEADS, parse_leads
 
 
 class LeadSets(LeadMap):
@@ -44,6 +44,7 @@ class LeadSets(LeadMap):
     """
 
     keeps_lead_relations = False
+    drops_leads = True
 
     def __init__(
         self,
@@ -58,7 +59,7 @@ class LeadSets(LeadMap):
         if wrong or not sizes:
             raise RecipeError("sizes", f"no sets of {wrong or 'any'} leads", f"choose from {sorted(LEAD_SETS)}")
         self.sizes = tuple(sizes)
-        self.sets = torch.tensor([[lead in LEAD_SETS[size] for lead in leads] for size in sizes])
+        self.sets = torch.tensor([[lead in LEAD_SETS[size] for lead in parse_leads(leads)] for size in sizes])
 
     def _draw(self, batch: int, leads: int, lead_mask: Tensor | None, generator: torch.Generator | None) -> Tensor:
         if self.sets.shape[1] != leads:

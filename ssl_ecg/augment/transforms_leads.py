@@ -72,14 +72,14 @@ class LeadMask(LeadMap):
     Parameters
     ----------
     drop : float in [0, 1]
-        Largest share of leads to drop; each strip draws its share from 0 to ``strength * drop``.
+        Largest probability that a lead is dropped; each strip draws its own from 0 to ``strength * drop``.
     p, strength
         See `Transform`.
 
     Raises
     ------
     RecipeError
-        If ``drop`` is no share.
+        If ``drop`` is no probability.
 
     Examples
     --------
@@ -89,18 +89,19 @@ class LeadMask(LeadMap):
     """
 
     keeps_lead_relations = False
+    drops_leads = True
 
     def __init__(self, drop: float = 0.5, *, p: float = 1.0, strength: float = 1.0) -> None:
         super().__init__(p=p, strength=strength)
         if not 0.0 <= drop <= 1.0:
-            raise RecipeError("drop", f"{drop} is no share", "give a value from 0 to 1")
+            raise RecipeError("drop", f"{drop} is no probability", "give a value from 0 to 1")
         self.drop = drop
 
     def _draw(self, batch: int, leads: int, lead_mask: Tensor | None, generator: torch.Generator | None) -> Tensor:
         draw = uniform(batch, leads + 1, generator=generator)
-        share = draw[:, :1] * min(self.strength * self.drop, 1.0)
-        # The score minus the share is below zero for the leads to be dropped.
-        return keep_some_leads(draw[:, 1:] - share, 0.0, lead_mask)
+        drop = draw[:, :1] * min(self.strength * self.drop, 1.0)
+        # The score less the probability is below zero for the leads to be dropped.
+        return keep_some_leads(draw[:, 1:] - drop, 0.0, lead_mask)
 
 
 class _DipoleMap(LeadMap):

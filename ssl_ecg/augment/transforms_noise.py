@@ -119,7 +119,14 @@ class BaselineWander(Noise):
         self.fs, self.band, self.waves = fs, (band[0], band[1]), waves
         self.amplitude = _amplitude("amplitude", amplitude)
 
-    def _change(self, x: Tensor, lead_mask: Tensor | None, generator: torch.Generator | None, reuse: bool) -> Tensor:
+    def _change(
+        self,
+        x: Tensor,
+        lead_mask: Tensor | None,
+        lengths: Tensor | None,
+        generator: torch.Generator | None,
+        reuse: bool,
+    ) -> Tensor:
         batch, leads, n_samples = x.shape
         draw = uniform(batch, 2 * self.waves + 1, generator=generator)
         weights = self._spread(normal(batch, self._sources(leads), self.waves, generator=generator))
@@ -175,7 +182,14 @@ class Powerline(Noise):
         self.fs, self.mains, self.harmonics, self.drift = fs, usable, harmonics, drift
         self.amplitude = _amplitude("amplitude", amplitude)
 
-    def _change(self, x: Tensor, lead_mask: Tensor | None, generator: torch.Generator | None, reuse: bool) -> Tensor:
+    def _change(
+        self,
+        x: Tensor,
+        lead_mask: Tensor | None,
+        lengths: Tensor | None,
+        generator: torch.Generator | None,
+        reuse: bool,
+    ) -> Tensor:
         batch, leads, n_samples = x.shape
         sources = self._sources(leads)
         draw = uniform(batch, 3 + self.harmonics, generator=generator)
@@ -243,7 +257,14 @@ class EMG(Noise):
         noise = band_noise(bank_samples, fs, *self.band, generator=seeded)
         self.register_buffer("bank", noise.unsqueeze(0), persistent=False)
 
-    def _change(self, x: Tensor, lead_mask: Tensor | None, generator: torch.Generator | None, reuse: bool) -> Tensor:
+    def _change(
+        self,
+        x: Tensor,
+        lead_mask: Tensor | None,
+        lengths: Tensor | None,
+        generator: torch.Generator | None,
+        reuse: bool,
+    ) -> Tensor:
         batch, leads, n_samples = x.shape
         sources = self._sources(leads)
         draw = uniform(batch, sources + 1, generator=generator)

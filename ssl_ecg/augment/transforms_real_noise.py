@@ -16,6 +16,7 @@ from ssl_ecg.augment.functional_noise import (
     lead_variance,
     mixed_power,
     signal_power,
+    time_mean,
 )
 from ssl_ecg.augment.noise_parts import Part
 from ssl_ecg.augment.noise_records import read_noise
@@ -84,7 +85,14 @@ class RealNoise(Noise):
         self.fs, self.snr = fs, (snr[0], snr[1])
         self.register_buffer("bank", read_noise(noise, fs, part=part, band=band), persistent=False)
 
-    def _change(self, x: Tensor, lead_mask: Tensor | None, generator: torch.Generator | None, reuse: bool) -> Tensor:
+    def _change(
+        self,
+        x: Tensor,
+        lead_mask: Tensor | None,
+        lengths: Tensor | None,
+        generator: torch.Generator | None,
+        reuse: bool,
+    ) -> Tensor:
         batch, leads, n_samples = x.shape
         sources = self._sources(leads)
         draw = uniform(2, batch, sources, generator=generator)
@@ -92,15 +100,15 @@ class RealNoise(Noise):
         row = integers(draw[0], self.bank.shape[0])
         start = integers(draw[1], max(self.bank.shape[1] - n_samples, 0) + 1)
         rows = bank_rows(self.bank, row, start, n_samples).to(x.device, x.dtype)
-        rows = rows - rows.mean(-1, keepdim=True)
+        rows = rows - time_mean(rows, lengths).unsqueeze(-1)
         weights = self._spread(torch.diag_embed(normal(batch, sources, generator=generator)))
         if lead_mask is not None:
             weights = weights * lead_mask.to(weights.device).unsqueeze(-1)
         weights = weights.to(x.device, x.dtype)
-        power = mixed_power(weights, rows)
+        power = mixed_power(weights, rows, lengths)
         if self.per_lead:
-            gain = gain_for_snr(lead_variance(x), power, snr.unsqueeze(1)).unsqueeze(-1)
+            gain = gain_for_snr(lead_variance(x, lengths), power, snr.unsqueeze(1)).unsqueeze(-1)
         else:
             present = leads if lead_mask is None else lead_mask.to(x.device).sum(1).clamp(min=1)
-            gain = gain_for_snr(signal_power(x, lead_mask), power.sum(1) / present, snr).view(-1, 1, 1)
+            gain = gain_for_snr(signal_power(x, lead_mask, lengths), power.sum(1) / present, snr).view(-1, 1, 1)
         return add_sources(x, weights * (gain * self.strength), rows, reuse=reuse)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ssl_ecg.augment.base import Transform
@@ -17,6 +18,7 @@ from ssl_ecg.augment.functional import (
 )
 from ssl_ecg.augment.functional_time import (
     Interpolation,
+    recorded_samples,
     sample_at,
     stretched_positions,
     warped_positions,
@@ -72,14 +74,22 @@ class TimeMask(Transform):
         self.keeps_lead_relations = not per_lead
         self.time_only = not per_lead
 
-    def _change(self, x: Tensor, lead_mask: Tensor | None, generator: torch.Generator | None, reuse: bool) -> Tensor:
+    def _change(
+        self,
+        x: Tensor,
+        lead_mask: Tensor | None,
+        lengths: Tensor | None,
+        generator: torch.Generator | None,
+        reuse: bool,
+    ) -> Tensor:
         batch, leads, n_samples = x.shape
         rows = leads if self.per_lead else 1
         draw = uniform(2, batch, rows, self.spans, generator=generator)
-        longest = min(self.share * self.strength, 1.0) * n_samples / self.spans
+        recorded = recorded_samples(x, lengths).view(-1, 1, 1)
+        longest = (min(self.share * self.strength, 1.0) * recorded.double() / self.spans).float()
         # Rounded up, so that a strip chosen loses a sample at least; the sum stays within the share.
-        length = torch.ceil(draw[0] * longest).clamp_(min=min(1.0, longest), max=longest).long()
-        start = ((n_samples - length + 1) * draw[1]).long()
+        length = torch.ceil(draw[0] * longest).clamp_(min=longest.clamp(max=1.0), max=longest).long()
+        start = ((recorded - length + 1) * draw[1]).long()
         return mask_time(x, span_mask(start.to(x.device), length.to(x.device), n_samples), reuse=reuse)
 
 
@@ -121,10 +131,17 @@ class TimeWarp(Transform):
         self.waves = waves
         self.interpolation: Interpolation = interpolation
 
-    def _change(self, x: Tensor, lead_mask: Tensor | None, generator: torch.Generator | None, reuse: bool) -> Tensor:
+    def _change(
+        self,
+        x: Tensor,
+        lead_mask: Tensor | None,
+        lengths: Tensor | None,
+        generator: torch.Generator | None,
+        reuse: bool,
+    ) -> Tensor:
         coefficients = between(uniform(len(x), self.waves, generator=generator), -1.0, 1.0)
-        position = warped_positions(coefficients, x.shape[-1], self.stretch * self.strength)
-        return sample_at(x, position, interpolation=self.interpolation)
+        position = warped_positions(coefficients, x.shape[-1], self.stretch * self.strength, lengths)
+        return sample_at(x, position, interpolation=self.interpolation, lengths=lengths)
 
 
 class Speed(Transform):
@@ -163,11 +180,18 @@ class Speed(Transform):
         self.largest = largest
         self.interpolation: Interpolation = interpolation
 
-    def _change(self, x: Tensor, lead_mask: Tensor | None, generator: torch.Generator | None, reuse: bool) -> Tensor:
+    def _change(
+        self,
+        x: Tensor,
+        lead_mask: Tensor | None,
+        lengths: Tensor | None,
+        generator: torch.Generator | None,
+        reuse: bool,
+    ) -> Tensor:
         speed = factor(uniform(len(x), generator=generator), self.largest**self.strength)
-        middle = 0.5 * (x.shape[-1] - 1)
+        middle = 0.5 * (recorded_samples(x, lengths) - 1)
         position = stretched_positions(speed, middle * (1.0 - speed), x.shape[-1])
-        return sample_at(x, position, interpolation=self.interpolation)
+        return sample_at(x, position, interpolation=self.interpolation, lengths=lengths)
 
 
 class BandFilter(Transform):
@@ -215,10 +239,31 @@ class BandFilter(Transform):
             raise RecipeError("low", f"edges {low} and {high} Hz at fs = {fs}", "order them, above 0")
         self.fs, self.kinds, self.low, self.high, self.width = fs, tuple(kinds), low, high, width
 
-    def _change(self, x: Tensor, lead_mask: Tensor | None, generator: torch.Generator | None, reuse: bool) -> Tensor:
+    def _change(
+        self,
+        x: Tensor,
+        lead_mask: Tensor | None,
+        lengths: Tensor | None,
+        generator: torch.Generator | None,
+        reuse: bool,
+    ) -> Tensor:
         draw = uniform(4, len(x), generator=generator)
+        if lengths is None:
+            return filter_band(x, self._response(draw, x.shape[-1]))
+        filtered = torch.zeros_like(x)
+        recorded = recorded_samples(x, lengths)
+        for n_samples in set(recorded.tolist()) - {0}:  # strips of one length together
+            of_it = recorded == n_samples
+            rows = of_it.nonzero().squeeze(1).to(x.device)
+            filtered[rows, :, :n_samples] = filter_band(
+                x[rows, :, :n_samples], self._response(draw[:, of_it], n_samples)
+            )
+        return filtered
+
+    def _response(self, draw: Float[Tensor, "4 batch"], n_samples: int) -> Float[Tensor, "batch frequency"]:
+        """Give the magnitude of each strip's filter at the frequencies of strips of ``n_samples``."""
         kind = torch.tensor([BANDS.index(kind) for kind in self.kinds])[integers(draw[0], len(self.kinds))]
-        frequency = torch.fft.rfftfreq(padded_length(x.shape[-1])[1], 1.0 / self.fs)
+        frequency = torch.fft.rfftfreq(padded_length(n_samples)[1], 1.0 / self.fs)
         nyquist = max(0.5 * self.fs, self.high[1])
         low = between(draw[1], *self.low) * self.strength
         high = (nyquist + (between(draw[2], *self.high) - nyquist) * self.strength).clamp(min=1.0)
@@ -226,4 +271,4 @@ class BandFilter(Transform):
         response = band_response(frequency, low.masked_fill(no_low, 0.0), high.masked_fill(no_high, torch.inf))
         centre = between(draw[3], self.low[1], min(self.high[1], 0.5 * self.fs))
         width = torch.where(kind == 3, self.width * self.strength, 0.0)
-        return filter_band(x, response * stop_response(frequency, centre, width))
+        return response * stop_response(frequency, centre, width)

@@ -10,7 +10,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from ssl_ecg.augment.base import LeadMap, Transform, check_signal
-from ssl_ecg.augment.functional import apply_lead_map, chain_lead_maps
+from ssl_ecg.augment.functional import apply_lead_map, chain_lead_maps, recorded_mask
 from ssl_ecg.augment.transforms import build_transform, parameters_of
 from ssl_ecg.augment.transforms_crop import Crop, RandomCrop
 from ssl_ecg.errors import RecipeError, RecordError
@@ -22,7 +22,8 @@ class Compose(nn.Module):
 
     The result is that of calling them in turn, to rounding, and cheaper: matrices in lead space are
     multiplied together and applied once, also past transforms that treat all leads alike (these
-    commute), and after the first copy the memory is reused.
+    commute), and after the first copy the memory is reused. Where several drop leads, though, at least one lead
+    of those present stays.
 
     Parameters
     ----------
@@ -69,25 +70,26 @@ class Compose(nn.Module):
     ) -> Tensor:
         """Change the strips; see `Transform.forward`.
 
-        With `lengths`, the samples (batch,) of each strip before its padding, crops lie within them where they are
-        long enough, and what is padding comes out as zero.
+        With `lengths`, the samples (batch,) of each strip before its padding, each strip is changed as if it stood
+        alone: crops lie within it where it is long enough, and what is padding comes out as zero.
         """
         check_signal(x, lead_mask)
         lead_mask = None if lead_mask is None else lead_mask.cpu()  # once: it steers draws on the processor
-        pending: Tensor | None = None
+        kept, pending = lead_mask, None
         for transform in self.transforms:
             if isinstance(transform, LeadMap):
                 if transform.p > 0.0:
-                    lead_map = transform.lead_map(x, lead_mask, generator=generator)
+                    given = kept if transform.drops_leads else lead_mask
+                    lead_map = transform.lead_map(x, given, generator=generator)
+                    if transform.drops_leads:
+                        kept = (lead_map != 0) if kept is None else kept & (lead_map != 0)
                     pending = lead_map if pending is None else chain_lead_maps(pending, lead_map)
                 continue
             if pending is not None and not transform.time_only:
                 x, reuse, pending = apply_lead_map(x, pending, reuse=reuse), not x.requires_grad, None
+            changed = transform(x, lead_mask, generator=generator, reuse=reuse, lengths=lengths)
             if lengths is not None and isinstance(transform, Crop):
-                changed = transform(x, lead_mask, generator=generator, reuse=reuse, lengths=lengths)
                 lengths = transform.lengths(lengths, x.shape[-1])
-            else:
-                changed = transform(x, lead_mask, generator=generator, reuse=reuse)
             reuse = (reuse or changed is not x) and not changed.requires_grad
             x = changed
         x = x if pending is None else apply_lead_map(x, pending, reuse=reuse and not x.requires_grad)
@@ -218,7 +220,7 @@ def where_padded(lengths: Int[Tensor, " batch"] | None, n_samples: int) -> Int[T
 
 def _without_padding(x: Tensor, lengths: Tensor) -> Tensor:
     """Set to zero what lies past the strips' ends, such as noise added there."""
-    return x * (torch.arange(x.shape[-1], device=x.device) < lengths.to(x.device)[:, None])[:, None]
+    return x * recorded_mask(lengths, x.shape[-1], x.device)
 
 
 def build_chain(

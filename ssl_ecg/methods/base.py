@@ -140,7 +140,7 @@ def contrast(
     Both views pass the encoder together, so that batch statistics span them. Only the encoder runs in the
     precision of the trainer: augmentation, projector and loss lose too much in bfloat16.
     """
-    embeddings = encode(encoder, *make_views(views, batch))
+    embeddings = encode(encoder, *make_views(views, batch, n_views=2))
     with torch.autocast(embeddings.device.type, enabled=False):
         first, second = projector(embeddings).chunk(2)
         return criterion(first, second)

@@ -59,7 +59,7 @@ class BYOL(TaughtMethod):
             If the batch has fewer than two strips, which batch normalisation needs, or is not finite.
         """
         signal = gate(batch, at_least=2)
-        pair = make_views(self.views, batch)
+        pair = make_views(self.views, batch, n_views=2)
         projected, targets = self.project(*pair), self.teach(*pair)
         with torch.autocast(signal.device.type, enabled=False):
             first, second = targets.chunk(2)

@@ -11,7 +11,7 @@ from ssl_ecg.augment.functional_time import crop
 from ssl_ecg.augment.views import Views, where_padded
 from ssl_ecg.errors import RecipeError
 from ssl_ecg.methods.base import Batch, check_positive, gate, make_views
-from ssl_ecg.methods.lead_groups import part_leads
+from ssl_ecg.methods.lead_groups import check_leads, part_leads
 from ssl_ecg.methods.positives import contrast_positives, numbers_of
 from ssl_ecg.methods.projector import make_projector
 
@@ -40,6 +40,11 @@ class CLOCS(nn.Module):
     temperature : float
         Divides the cosines.
 
+    Raises
+    ------
+    RecipeError
+        If a parameter is out of range, or leads of an encoder of one lead are to be contrasted.
+
     References
     ----------
     Kiyasseh et al. 2021, arXiv 2005.13249, eq. 1-3.
@@ -62,6 +67,8 @@ class CLOCS(nn.Module):
         check_positive(temperature=temperature)
         if coding not in get_args(Coding):
             raise RecipeError("method.coding", f"is {coding!r}", f"choose from {', '.join(get_args(Coding))}")
+        if coding != "cmsc":
+            check_leads(encoder)
         self.encoder = encoder
         self.views = views
         self.coding = coding
@@ -78,6 +85,8 @@ class CLOCS(nn.Module):
         """
         n = len(gate(batch, at_least=2))
         windows = [batch] if self.coding == "cmlc" else segments(batch)
+        for window in windows[1:]:
+            gate(window)
         x, lengths = _join([make_views(self.views, window, n_views=1) for window in windows])
         if self.coding != "cmsc":
             x = part_leads(x.view(-1, n, *x.shape[1:]), 2)

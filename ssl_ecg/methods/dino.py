@@ -111,10 +111,11 @@ class DINO(TaughtMethod):
         Raises
         ------
         SignalError
-            If the batch is empty or not finite, or if the views are shorter than the local crops.
+            If the batch has fewer than two strips, which batch normalisation needs, or is not finite, or if the views
+            are shorter than the local crops.
         """
-        signal = gate(batch)
-        whole = make_views(self.views, batch)
+        signal = gate(batch, at_least=2)
+        whole = make_views(self.views, batch, n_views=2)
         told, taught = [self.project(*whole)], self.teach(*whole)
         if self.n_local:
             told.append(self.project(*self._cut(*make_views(self.views, batch, n_views=self.n_local))))

@@ -71,7 +71,7 @@ class Guided(SimCLR):
         """
         gate(batch, at_least=2)
         target, known = targets_of(batch)
-        embeddings = encode(self.encoder, *make_views(self.views, batch))
+        embeddings = encode(self.encoder, *make_views(self.views, batch, n_views=2))
         with torch.autocast(embeddings.device.type, enabled=False):
             first, second = self.projector(embeddings).chunk(2)
             contrast: Tensor = self.criterion(first, second)

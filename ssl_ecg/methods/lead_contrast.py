@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from ssl_ecg.augment.views import Views
 from ssl_ecg.errors import RecipeError
 from ssl_ecg.methods.base import Batch, check_positive, gate, make_views
-from ssl_ecg.methods.lead_groups import part_leads
+from ssl_ecg.methods.lead_groups import check_leads, part_leads
 from ssl_ecg.methods.positives import contrast_positives, numbers_of
 from ssl_ecg.methods.projector import make_projector
 
@@ -36,6 +36,11 @@ class LeadContrast(nn.Module):
     temperature : float
         Divides the cosines.
 
+    Raises
+    ------
+    RecipeError
+        If a parameter is out of range, or the encoder takes one lead.
+
     References
     ----------
     Kiyasseh et al. 2021, arXiv 2005.13249 (contrastive multi-lead coding; single leads there).
@@ -60,6 +65,7 @@ class LeadContrast(nn.Module):
             raise RecipeError("method.groups", f"is {groups}", "give 2 or more")
         if leads_each is not None:
             check_positive(leads_each=leads_each)
+        check_leads(encoder)
         self.encoder = encoder
         self.views = views
         self.groups = groups

@@ -4,9 +4,23 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
+from ssl_ecg.errors import RecipeError
 from ssl_ecg.models.padding import present_leads
+
+
+def check_leads(encoder: nn.Module) -> None:
+    """Refuse an encoder of one lead: there are no groups to tell apart.
+
+    Raises
+    ------
+    RecipeError
+        If it takes fewer than two leads.
+    """
+    leads = int(encoder.n_leads)  # type: ignore[arg-type]
+    if leads < 2:
+        raise RecipeError("encoder.n_leads", f"is {leads}", "give 2 leads or more: they are contrasted with each other")
 
 
 def draw_lead_groups(
@@ -14,7 +28,8 @@ def draw_lead_groups(
 ) -> Bool[Tensor, "group batch lead"]:
     """Deal out the leads of each strip at random, group by group in turn.
 
-    A strip with fewer leads than there are groups has some of them in several groups.
+    A strip with fewer leads than there are groups has some of them in several groups; one with a single lead has it
+    in all of them, and its groups are told apart by nothing.
 
     Parameters
     ----------

@@ -67,7 +67,7 @@ class MoCo(TaughtMethod):
             If the batch has fewer than two strips or is not finite.
         """
         signal = gate(batch, at_least=2)
-        pair = make_views(self.views, batch)
+        pair = make_views(self.views, batch, n_views=2)
         projected, keys = self.project(*pair), self.teach(*pair)
         with torch.autocast(signal.device.type, enabled=False):
             queries = self.predictor(projected)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from ssl_ecg.augment.views import Views
 from ssl_ecg.errors import RecipeError
@@ -28,7 +29,7 @@ def make_teacher(module: nn.Module) -> Any:
     """
     teacher = copy.deepcopy(module).requires_grad_(False)
     for part in teacher.modules():
-        if isinstance(part, nn.Dropout):
+        if isinstance(part, _DropoutNd):
             part.p = 0.0
         elif isinstance(part, DropPath):
             part.rate = 0.0

@@ -23,7 +23,8 @@ class VICReg(nn.Module):
     layers : int
         Layers of the expander.
     invariance, variance, covariance : float
-        Weights of the three terms (lambda, mu and nu of the paper).
+        Weights of the three terms (lambda, mu and nu of the paper), on the scales of its authors' code: the squared
+        distance is a mean over the numbers of an embedding, not their sum, and the variance a mean over both views.
 
     References
     ----------

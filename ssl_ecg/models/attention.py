@@ -66,6 +66,17 @@ class DropPath(nn.Module):
         return x * (stays / (1 - self.rate)).to(x.dtype)
 
 
+def drop_path_rates(last: float, blocks: int) -> list[float]:
+    """Give the rate of each block: from none in the first to `last` in the last, which a single block is.
+
+    Examples
+    --------
+    >>> drop_path_rates(0.5, 3), drop_path_rates(0.5, 1)
+    ([0.0, 0.25, 0.5], [0.5])
+    """
+    return [last * block / (blocks - 1) for block in range(blocks)] if blocks > 1 else [last] * blocks
+
+
 class TransformerBlock(nn.Module):
     """Attention and a two-layer perceptron, each behind a layer normalisation and beside a shortcut.
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl_ecg.errors import SignalError
-from ssl_ecg.models.attention import DropPath, attend, init_transformer
+from ssl_ecg.models.attention import DropPath, attend, drop_path_rates, init_transformer
 from ssl_ecg.models.convolution import Conv1d
 from ssl_ecg.models.norm import BatchNorm
 from ssl_ecg.models.padding import pool_mean, present_leads, step_mask
@@ -226,10 +226,9 @@ class LeadAttentionEncoder(nn.Module):
         self.stem = LeadStem(stem_widths, strides, kernel, width)
         kinds = [(window, False)] * blocks[0] + [(window, True)] * blocks[1] + [(None, False)] * blocks[2]
         self.blocks = nn.ModuleList(
-            LeadBlock(width, heads, n_leads, window=reach, merge=merge, ratio=ratio,
-                      drop_path=drop_path * k / max(1, len(kinds) - 1))
-            for k, (reach, merge) in enumerate(kinds)
-        )  # fmt: skip
+            LeadBlock(width, heads, n_leads, window=reach, merge=merge, ratio=ratio, drop_path=rate)
+            for (reach, merge), rate in zip(kinds, drop_path_rates(drop_path, len(kinds)), strict=True)
+        )
         self.norm = nn.LayerNorm(width)
         self.lead_embedding = nn.Parameter(0.02 * torch.randn(n_leads, width))
         self.stem_stride = math.prod(strides)

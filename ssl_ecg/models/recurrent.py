@@ -34,9 +34,9 @@ class BiLSTM(nn.Module):
         self, x: Float[Tensor, "batch n_in step"], mask: Bool[Tensor, "batch 1 step"] | None = None
     ) -> Float[Tensor, "batch out step"]:
         """Run over time in both directions; zero past a strip's end."""
-        # float32: rounding adds up over some hundred steps, and bfloat16 gains nothing in a recurrence
+        # not in bfloat16: rounding adds up over some hundred steps, and it gains nothing in a recurrence
         with torch.autocast(x.device.type, enabled=False):
-            steps = x.float().transpose(1, 2)
+            steps = x.to(next(self.parameters()).dtype).transpose(1, 2)
             if mask is None:
                 out: Tensor = self.lstm(steps)[0]
             else:

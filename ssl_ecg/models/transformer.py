@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl_ecg.errors import SignalError
-from ssl_ecg.models.attention import TransformerBlock, init_transformer
+from ssl_ecg.models.attention import TransformerBlock, drop_path_rates, init_transformer
 from ssl_ecg.models.convolution import Conv1d
 from ssl_ecg.models.padding import present_leads, step_mask
 from ssl_ecg.models.patches import patchify, sincos
@@ -124,7 +124,7 @@ class TransformerEncoder(nn.Module):
         self.dim = self.n_features = self.width = width
         self.local = stem == "linear"
         self.preprocessing = Preprocessing()
-        rates = [drop_path * block / max(1, depth - 1) for block in range(depth)]
+        rates = drop_path_rates(drop_path, depth)
         self.blocks = nn.ModuleList(TransformerBlock(width, heads, ratio=ratio, drop_path=rate) for rate in rates)
         self.norm = nn.LayerNorm(width)
         self.apply(init_transformer)

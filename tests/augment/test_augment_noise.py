@@ -155,6 +155,12 @@ def test_snr_is_the_one_asked_for() -> None:
     np.testing.assert_allclose(achieved_snr(x, louder, mask, (1,)), 6.0 - 6.02, atol=0.05)
     own = RealNoise(noise, fs=FS, snr=(9.0, 9.0), per_lead=True)(x, mask, generator=seeded(5))
     np.testing.assert_allclose(achieved_snr(x, own, mask, ())[mask.numpy()], 9.0, atol=0.05)
+    padded = torch.cat([x, torch.full((30, 12, 900), 3.0)], 2)  # what lies past the end counts for nothing
+    for per_lead, axes in ((False, (1,)), (True, ())):
+        add = RealNoise(noise, fs=FS, snr=(9.0, 9.0), per_lead=per_lead)
+        noisy = add(padded, mask, generator=seeded(6), lengths=torch.full((30,), 600))[..., :600]
+        achieved = achieved_snr(x, noisy, mask, axes)
+        np.testing.assert_allclose(achieved if axes else achieved[mask.numpy()], 9.0, atol=0.05)
     spread = achieved_snr(x, RealNoise(noise, fs=FS, snr=(0.0, 20.0))(x, mask), mask, (1,))
     assert spread.min() < 5.0 < 15.0 < spread.max()
 

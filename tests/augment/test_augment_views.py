@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ssl_ecg.augment.transforms_crop import RandomCrop
+from ssl_ecg.augment.transforms_lead_sets import LeadSets
 from ssl_ecg.augment.transforms_leads import DipoleRotation, Gain, LeadGain, LeadMask
 from ssl_ecg.augment.transforms_noise import EMG
 from ssl_ecg.augment.transforms_time import BandFilter, TimeMask
@@ -133,7 +134,7 @@ def test_wrong_recipes() -> None:
         Compose([RandomCrop(500)])(strips())
 
 
-def test_lead_mask_drops_up_to_its_share() -> None:
+def test_lead_mask_drops_with_up_to_its_probability() -> None:
     kept = (LeadMask(0.5)(torch.ones(3000, 12, 1), generator=seeded())[:, :, 0] != 0).float()
     assert kept.mean() == pytest.approx(0.75, abs=0.02)
     assert kept.any(1).all()
@@ -142,6 +143,18 @@ def test_lead_mask_drops_up_to_its_share() -> None:
     present[:, :2] = True
     all_but_one = LeadMask(1.0, strength=1.0)(present.unsqueeze(-1).float(), present, generator=seeded())
     assert (all_but_one[:, :2, 0].sum(1) >= 1).all()
+
+
+def test_transforms_that_drop_leads_leave_one_together() -> None:
+    x = torch.ones(400, 12, 5)
+    present = torch.rand(400, 12, generator=torch.Generator().manual_seed(1)) < 0.5
+    present[:, 3] = True
+    for mask in (None, present):
+        signal = x if mask is None else x * mask.unsqueeze(-1)
+        for first, then in ((LeadSets([1, 2]), LeadMask(0.9)), (LeadMask(1.0), LeadMask(1.0))):
+            left = Compose([first, Gain(), then])(signal, mask)[:, :, 0] != 0
+            assert left.any(1).all()
+            assert (left.sum(1) < 12).any()
 
 
 def test_gain_is_even_on_a_logarithmic_scale() -> None:

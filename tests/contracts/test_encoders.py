@@ -44,6 +44,14 @@ def test_shapes(name: str, n_leads: int, length: int) -> None:
     assert isinstance(encoder, Encoder)
 
 
+def test_double_precision_differs_by_rounding(name: str) -> None:
+    x = torch.randn(2, 12, 300)
+    single, double = build(name).eval(), build(name).eval().double()
+    embedded = double(x.double())
+    assert embedded.dtype == torch.float64
+    torch.testing.assert_close(single(x).double(), embedded, rtol=1e-3, atol=1e-4)
+
+
 def test_gradient_reaches_every_parameter(name: str) -> None:
     encoder = build(name)
     encoder(torch.randn(4, 12, 256)).square().sum().backward()

@@ -128,6 +128,7 @@ def test_p_and_strength_of_zero_change_nothing(name: str, options: dict[str, Any
     whole = {"length": None} if name == "crop" else {}
     assert torch.equal(make(name, options, p=0.0, **whole)(x), x)
     assert torch.equal(make(name, options, strength=0.0, **whole)(x), x)
+    assert torch.equal(Compose([make(name, options, strength=0.0, **whole)])(x), x)
     if name == "crop":
         middle = make(name, options, p=0.0, length=100)(x)
         assert torch.equal(middle, x[..., 100:200])
@@ -177,6 +178,32 @@ def test_absent_leads_stay_zero(name: str, options: dict[str, Any]) -> None:
     view = make(name, options)(x, mask, generator=seeded(0))
     assert (view[~mask] == 0).all()
     assert view.flatten(1).any(1).all()
+
+
+@each
+def test_padded_strips_change_as_they_would_alone(name: str, options: dict[str, Any]) -> None:
+    """The same draws, a strip with padding and the strip alone; crops have tests of their own."""
+    transform = make(name, options)
+    if "crop" in name:
+        return
+    for n in (300, 173, 40, 1):
+        x = consistent(1, 300)
+        chain, lengths = Compose([transform]), torch.tensor([n])
+        x[..., n:] = 7.0  # what an earlier transform left in the padding
+        padded = chain(x, generator=seeded(n), lengths=lengths)
+        assert (padded[..., n:] == 0).all()
+        if name in ("emg", "real_noise"):  # where in the noise a piece starts goes by the strips' common length
+            continue
+        alone = chain(x[..., :n].clone(), generator=seeded(n))
+        torch.testing.assert_close(padded[..., :n], alone, atol=1e-5, rtol=1e-5)
+
+
+@each
+def test_padding_beside_whole_strips_changes_nothing_of_these(name: str, options: dict[str, Any]) -> None:
+    transform, x = make(name, options, p=0.7), consistent(8, 300)
+    lengths = torch.tensor([300, 20] * 4)
+    mixed = transform(x, generator=seeded(2), lengths=lengths)
+    torch.testing.assert_close(mixed[::2], transform(x, generator=seeded(2))[::2])
 
 
 @each

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl_ecg.augment.views import Views
-from ssl_ecg.errors import RecipeError
+from ssl_ecg.errors import RecipeError, SignalError
 from ssl_ecg.methods.clocs import CLOCS, segments
 from ssl_ecg.models.conv1d import Conv1DEncoder
 
@@ -142,3 +142,17 @@ def test_without_patients_every_strip_is_its_own() -> None:
 def test_unknown_coding() -> None:
     with pytest.raises(RecipeError, match=r"method.coding.*cmsmlc"):
         method("cmss")
+
+
+@pytest.mark.parametrize("coding", ["cmlc", "cmsmlc"])
+def test_one_lead_has_nothing_to_be_told_from(coding: str) -> None:
+    with pytest.raises(RecipeError, match=r"n_leads.*2 leads"):
+        CLOCS(Watched(n_leads=1, widths=(8, 16)), Views(), coding=coding)  # type: ignore[arg-type]
+    CLOCS(Watched(n_leads=1, widths=(8, 16)), Views(), coding="cmsc").loss({"signal": torch.randn(4, 1, 100)})
+
+
+def test_a_broken_partner_is_refused() -> None:
+    data = batch()
+    data["partner"][2, 3, 4] = torch.nan
+    with pytest.raises(SignalError, match="NaN"):
+        method().loss(data)

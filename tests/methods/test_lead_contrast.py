@@ -118,3 +118,8 @@ def test_padding_changes_no_loss(same_window: bool) -> None:
 def test_impossible(wrong: dict[str, int]) -> None:
     with pytest.raises(RecipeError, match=next(iter(wrong))):
         method(**wrong)
+
+
+def test_one_lead_has_nothing_to_be_told_from() -> None:
+    with pytest.raises(RecipeError, match=r"n_leads.*2 leads"):
+        LeadContrast(Watched(n_leads=1, widths=(8, 16)), Views())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ import torch
 from ssl_ecg.augment.views import Views
 from ssl_ecg.errors import RecipeError
 from ssl_ecg.methods.autoencoder import Autoencoder
+from ssl_ecg.methods.base import begin_step
+from ssl_ecg.methods.registry import METHODS
 from ssl_ecg.methods.simclr import SimCLR
 from ssl_ecg.methods.vicreg import VICReg
 from ssl_ecg.models.conv1d import Conv1DEncoder
@@ -23,12 +26,32 @@ def encoder() -> Conv1DEncoder:
 class Pair(Views):
     """Two fixed views, so that a reference can be computed on the same numbers."""
 
-    def forward(self, batch, lead_mask=None, *, generator=None):
+    def forward(self, batch, lead_mask=None, *, generator=None, n_views=None):
         return [batch, batch.flip(1)]
 
 
 def projections(method: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
     return method.projector(method.encoder(torch.cat([x, x.flip(1)])))
+
+
+@pytest.mark.parametrize("name", ["simclr", "moco", "nnclr", "byol", "barlow_twins", "vicreg", "dino", "guided"])
+def test_methods_of_pairs_ask_for_two_views(name: str) -> None:
+    """Whatever number the views were built for: three views in two halves would pair different strips."""
+
+    class Counting(Views):
+        asked: ClassVar[list[int]] = []
+
+        def forward(self, *arguments: Any, **options: Any) -> list[torch.Tensor]:
+            made = super().forward(*arguments, **options)
+            self.asked.append(len(made))
+            return made
+
+    targets = {"n_targets": 3} if name == "guided" else {}
+    method = METHODS[name](Conv1DEncoder(widths=(8, 16)), Counting(n_views=3, crop=100), **targets)
+    target = {"target": torch.randn(4, 3), "target_mask": torch.ones(4, 3, dtype=torch.bool)}
+    begin_step(method, 0, 10)
+    assert method.loss({"signal": torch.randn(4, 12, 200), **target}).isfinite()
+    assert Counting.asked[0] == 2
 
 
 @pytest.mark.parametrize("temperature", [0.1, 0.5])

@@ -17,7 +17,7 @@ from ssl_ecg.models.conv1d import Conv1DEncoder
 class Pair(Views):
     """Two fixed views, so that a reference can be computed on the same numbers."""
 
-    def forward(self, batch, lead_mask=None, *, generator=None):
+    def forward(self, batch, lead_mask=None, *, generator=None, n_views=None):
         return [batch, batch.flip(1)]
 
 

@@ -45,6 +45,12 @@ def test_average_after_k_steps_is_the_closed_form() -> None:
     assert student.weight.requires_grad
 
 
+def test_a_teacher_drops_nothing() -> None:
+    parts = [torch.nn.Dropout(0.5), torch.nn.Dropout1d(0.5), torch.nn.AlphaDropout(0.5)]
+    x = torch.randn(2, 3, 50)
+    assert torch.equal(make_teacher(torch.nn.Sequential(*parts)).train()(x), x)
+
+
 def test_buffers_of_a_teacher_are_its_own() -> None:
     student = torch.nn.BatchNorm1d(2)
     teacher = make_teacher(student)

@@ -166,6 +166,7 @@ def test_drop_path_keeps_the_mean() -> None:
     assert torch.equal(drop.eval()(y), y)
     encoder = TransformerEncoder(width=8, depth=3, heads=2, drop_path=0.2)
     assert [block.drop_path.rate for block in encoder.blocks] == pytest.approx([0, 0.1, 0.2])
+    assert TransformerEncoder(width=8, depth=1, heads=2, drop_path=0.2).blocks[0].drop_path.rate == 0.2
 
 
 def test_default_size() -> None:
