@@ -16,7 +16,7 @@ from ssl_ecg.evaluate.metrics import macro_auroc
 from ssl_ecg.features.baselines import BASELINES
 from ssl_ecg.features.expert import expert_embeddings
 from ssl_ecg.files import write_json
-from ssl_ecg.provenance import versions
+from ssl_ecg.provenance import hardware, versions
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "comparison"))
@@ -77,6 +77,7 @@ def main() -> None:
             "seconds_of_features": round(took, 1),
             "draws": options.draws,
             "versions": versions(),
+            "hardware": hardware(),
             "results": table,
         },
     )

@@ -20,7 +20,7 @@ from ssl_ecg.features.hybrid import HybridProbe
 from ssl_ecg.files import write_json
 from ssl_ecg.pretraining import random_encoder
 from ssl_ecg.probing.folder import task_labels
-from ssl_ecg.provenance import versions
+from ssl_ecg.provenance import hardware, versions
 
 HERE = Path(__file__).parent
 LEAST = 10
@@ -80,6 +80,7 @@ def main() -> None:
             "seed": options.seed,
             "archive": archive.fingerprint,
             "versions": versions(),
+            "hardware": hardware(),
         },
     )
 

@@ -17,7 +17,7 @@ from ssl_ecg.evaluate.bootstrap import bootstrap_intervals, paired_difference
 from ssl_ecg.files import write_json
 from ssl_ecg.leads import LEAD_SETS
 from ssl_ecg.prediction.members import predictions_name
-from ssl_ecg.provenance import versions
+from ssl_ecg.provenance import hardware, versions
 from ssl_ecg.tasks import get_task
 
 HERE = Path(__file__).parent
@@ -174,7 +174,9 @@ def main() -> None:
     same = all(before.get(key) == value for key, value in asked.items())
     took = {**(before.get("seconds_of", {}) if same else {}), " ".join(options.only): time.perf_counter() - started}
     results = {**(before.get("results", {}) if same else {}), **judged(found, cuts)}
-    write_json(options.out, {"results": results, **asked, "versions": versions(), "seconds_of": took})
+    write_json(
+        options.out, {"results": results, **asked, "versions": versions(), "hardware": hardware(), "seconds_of": took}
+    )
 
 
 if __name__ == "__main__":

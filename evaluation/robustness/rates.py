@@ -18,7 +18,7 @@ from ssl_ecg import Archive, open_corpus, predict
 from ssl_ecg.data.record import Record
 from ssl_ecg.evaluate.bootstrap import bootstrap_intervals, paired_difference
 from ssl_ecg.files import write_json
-from ssl_ecg.provenance import versions
+from ssl_ecg.provenance import hardware, versions
 from ssl_ecg.tasks import get_task
 
 HERE = Path(__file__).parent
@@ -113,6 +113,7 @@ def main() -> None:
             "method": options.method,
             "seed": options.seed,
             "versions": versions(),
+            "hardware": hardware(),
             "seconds": round(time.perf_counter() - started),
             "results": results,
         },

@@ -28,7 +28,7 @@ from ssl_ecg.evaluate.perturbed_archive import perturbed
 from ssl_ecg.files import write_json
 from ssl_ecg.leads import CHEST_LEADS
 from ssl_ecg.pretraining import random_encoder
-from ssl_ecg.provenance import versions
+from ssl_ecg.provenance import hardware, versions
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "comparison"))
@@ -140,6 +140,7 @@ def main() -> None:
             "seed": options.seed,
             "seconds": round(time.perf_counter() - started),
             "versions": versions(),
+            "hardware": hardware(),
             "results": table,
         },
     )

@@ -16,7 +16,7 @@ from ssl_ecg import Archive, embed, load_encoder
 from ssl_ecg.evaluate.bootstrap import bootstrap_intervals, paired_difference
 from ssl_ecg.files import write_json
 from ssl_ecg.pretraining import random_encoder
-from ssl_ecg.provenance import versions
+from ssl_ecg.provenance import hardware, versions
 from ssl_ecg.reconstruction.reconstruct import reconstruct
 from ssl_ecg.screen.detectors import DETECTORS
 from ssl_ecg.tasks import get_task
@@ -260,6 +260,7 @@ def results(
         },
         "seeds": seeds,
         "versions": versions(),
+        "hardware": hardware(),
         "seconds": time.perf_counter() - started,
     }
 

@@ -15,7 +15,7 @@ from ssl_ecg.evaluate.sampling import grouped_folds
 from ssl_ecg.features.baselines import ForestBaseline
 from ssl_ecg.features.expert import expert_embeddings
 from ssl_ecg.files import write_json
-from ssl_ecg.provenance import versions
+from ssl_ecg.provenance import hardware, versions
 from ssl_ecg.screen.mahalanobis import MahalanobisScreen
 
 HERE = Path(__file__).parent
@@ -87,6 +87,7 @@ def main() -> None:
         "folds": FOLDS,
         "checkpoint": load_encoder(options.checkpoint).card.get("name", str(Path(options.checkpoint).name)),
         "versions": versions(),
+        "hardware": hardware(),
         "seconds": time.perf_counter() - started,
     }
     write_json(options.out, content)

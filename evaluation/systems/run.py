@@ -24,7 +24,7 @@ from ssl_ecg.evaluate.splits import Split
 from ssl_ecg.evaluation.told import answer_of
 from ssl_ecg.files import write_json
 from ssl_ecg.probing.folder import task_labels
-from ssl_ecg.provenance import versions
+from ssl_ecg.provenance import hardware, versions
 from ssl_ecg.recipes import load_recipe
 
 HERE = Path(__file__).parent
@@ -230,7 +230,7 @@ def main() -> None:
             content.setdefault("systems", {})[f"{name}/{bench.task}"] = {
                 **found, "wall_seconds": time.perf_counter() - started
             }  # fmt: skip
-        write_json(options.out, {**content, "versions": versions()})
+        write_json(options.out, {**content, "versions": versions(), "hardware": hardware()})
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def draw_label_efficiency(results: Results, path: Path) -> None:
     axes.set_xlim(16, ticks[-1] * 1.06)
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xticklabels([size if size != "all" else "all\n(about 960)" for size in SIZES])
+    axes.set_xticklabels([size if size != "all" else "all\n(about 950)" for size in SIZES])
     axes.yaxis.tick_right()
     axes.set_title(
         "Macro AUROC of five superclasses with 95 % intervals, by the number of labelled records",

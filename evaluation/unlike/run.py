@@ -22,7 +22,7 @@ from ssl_ecg.evaluate.perturb import swap_electrodes
 from ssl_ecg.files import write_json
 from ssl_ecg.leads import STANDARD_LEADS
 from ssl_ecg.prediction.members import load_members
-from ssl_ecg.provenance import versions
+from ssl_ecg.provenance import hardware, versions
 from ssl_ecg.signal import resample
 from ssl_ecg.train.reference import renew_reference
 
@@ -215,6 +215,7 @@ def main() -> None:
                 "seed": options.seed,
                 "most": options.most,
                 "versions": versions(),
+                "hardware": hardware(),
                 "seconds": round(time.perf_counter() - started),
             },
         )

@@ -107,7 +107,7 @@ def bank_rows(
     start: Int[Tensor, "batch source"],
     n_samples: int,
 ) -> Float[Tensor, "batch source {n_samples}"]:
-    """Copy pieces of recorded or pre-made noise: a copy is some forty times cheaper than ``randn``.
+    """Copy pieces of recorded or pre-made noise: a copy is far cheaper than ``randn``.
 
     Raises
     ------

@@ -86,7 +86,7 @@ class BaselineWander(Noise):
     band : (float, float)
         Range of the frequencies [Hz].
     waves : int
-        Sinusoids per strip.
+        Sinusoids per strip, common to all sources; each source has its own sizes and signs.
     leads, per_lead, p, strength
         See `Noise`; ``strength`` multiplies the amplitude.
 

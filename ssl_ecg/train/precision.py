@@ -10,7 +10,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def pays_bfloat16(device_type: str) -> bool:
-    """Tell whether bfloat16 is computed in hardware (emulated, it is two to three times slower)."""
+    """Tell whether bfloat16 is computed in hardware (emulated, it is slower than float32)."""
     if device_type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device_type == "cpu":
