@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.data.canonical import Form
 from ssl_ecg.data.corpora import open_corpus
-from ssl_ecg.data.corpora.base import Corpus, Entry, with_entry
+from ssl_ecg.data.corpora.base import Corpus, Entry, with_entry, with_leads
 from ssl_ecg.data.layout import HEAD, ORDER
 from ssl_ecg.data.pieces import Item, Room, prepare_piece
 from ssl_ecg.data.prepare import prepare
 from ssl_ecg.data.readers import read_record
 from ssl_ecg.data.record import Record
 from ssl_ecg.errors import ArchiveError
+from ssl_ecg.leads import parse_leads
 from ssl_ecg.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class OneRecord(Corpus):
     path : path
         As `read_record` takes it.
     options : mapping, optional
-        Of `read_record`.
+        Of `read_record`; and `leads_as`, see `ssl_ecg.data.corpora.folder.Folder`.
     """
 
     name = "record"
@@ -131,6 +132,8 @@ class OneRecord(Corpus):
         super().__init__(path.parent)
         self.location = path.name
         self.options = dict(options or {})
+        named = self.options.pop("leads_as", None)
+        self.leads_as = None if named is None else parse_leads(named)
 
     def entries(self) -> Iterator[Entry]:
         """Give the one entry."""
@@ -138,7 +141,7 @@ class OneRecord(Corpus):
 
     def read(self, entry: Entry) -> Record:
         """Read the recording."""
-        return with_entry(read_record(self._path(entry), **self.options), entry)
+        return with_entry(with_leads(read_record(self._path(entry), **self.options), self.leads_as), entry)
 
 
 def _all_failed(corpus: Corpus, form: Preprocessing) -> pd.DataFrame | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from ssl_ecg.data.archive import Archive
 from ssl_ecg.embedding.vectors import Embeddings
 from ssl_ecg.errors import SignalError
 from ssl_ecg.plot.thumbnail import SECONDS, choose_leads, shrink
-from ssl_ecg.screen.folder import record_keys
+from ssl_ecg.screen.folder import record_keys, record_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +81,7 @@ def find_anomalies(
         rows, places = np.flatnonzero(np.isfinite(among).all(axis=1)), usual.index["row"].to_numpy(int)
         known = {key: k for k, key in enumerate(record_keys(usual).tolist())}
         own = np.array([known.get(key, -1) for key in record_keys(records).tolist()])
-    codes_of = _codes_by_name([records, *([usual] if usual is not None else [])])
+    codes_of = _codes_by_name((usual or records).index)
     anomalies, candidates = [], among[rows]
     for row in strangest(table, top).tolist():
         distances = np.linalg.norm((candidates - vectors[row]) / scale, axis=1)
@@ -103,12 +103,8 @@ def find_anomalies(
     return anomalies
 
 
-def _codes_by_name(sets: Sequence[Embeddings]) -> dict[str, tuple[str, ...]]:
-    return {
-        str(name): tuple(codes)
-        for item in sets
-        for name, codes in zip(item.index["record_id"], item.index["codes"], strict=True)
-    }
+def _codes_by_name(index: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(codes) for name, codes in zip(record_names(index), index["codes"], strict=True)}
 
 
 def _p_value(table: pd.DataFrame, row: int) -> float | None:
@@ -140,9 +136,8 @@ def find_quality(archive: Archive) -> Quality:
     failed = archive.failed
     names = failed["corpus"].astype(str) + "/" + failed["record_id"].astype(str)
     quarantined = list(zip(names, failed["reason"].astype(str), strict=True))
-    flagged = archive.index[archive.index["quality"].str.len() > 0]
-    flags = {str(name): tuple(flag) for name, flag in zip(flagged["record_id"], flagged["quality"], strict=True)}
-    return Quality(quarantined, flags)
+    flags = zip(record_names(archive.index), archive.index["quality"], strict=True)
+    return Quality(quarantined, {name: tuple(flag) for name, flag in flags if len(flag)})
 
 
 def make_points(
@@ -185,7 +180,7 @@ def make_points(
         clusters=clusters[rows],
         scores=scores[rows],
         how=f"UMAP of {'the' if len(rows) == len(finite) else 'their'} embeddings",
-        record_ids=shown.index["record_id"].astype(str).tolist(),
+        record_ids=record_names(records.index)[rows].tolist(),
         rows=rows,
         total=len(table),
         flagged=flagged[rows],

@@ -11,6 +11,7 @@ from ssl_ecg.app.inputs import Scores, Summary
 from ssl_ecg.app.screen_by_error import RECONSTRUCTION
 from ssl_ecg.embedding.vectors import Embeddings
 from ssl_ecg.screen.detectors import DETECTORS
+from ssl_ecg.screen.folder import record_names
 from ssl_ecg.screen.operating import OperatingPoint
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def make_scores(
         how=str(operating),
         detector=detector_words(detector),
         reference=reference,
-        record_ids=table["record_id"].astype(str).tolist(),
+        record_ids=record_names(table).tolist(),
         codes=[tuple(codes) for codes in records.index["codes"]],
         p_values=table["p_value"].tolist() if judged else (),
         reasons=[f"{leads}; {seconds} s" if leads else "" for leads, seconds in said],

@@ -29,7 +29,7 @@ from ssl_ecg.files import write_json, write_whole
 from ssl_ecg.screen.choice import load_choices
 from ssl_ecg.screen.detectors import DETECTORS, load_detector
 from ssl_ecg.screen.drift import drift_folders
-from ssl_ecg.screen.folder import screen_folder
+from ssl_ecg.screen.folder import record_names, screen_folder
 from ssl_ecg.screen.operating import OperatingPoint
 from ssl_ecg.tasks import get_task
 
@@ -230,7 +230,7 @@ def _report(
     clusters, own = group(records.vectors, table["cluster"].to_numpy(), finite, seed)
     remark = "The detector has no clusters; these groups were found by K-means, for orientation. " if own else ""
     space = fitted.transform(records.vectors[np.flatnonzero(finite)])
-    lost = table.loc[~finite, "record_id"].astype(str).tolist()
+    lost = record_names(table)[~finite].tolist()
     quality = find_quality(archive) if archive is not None else Quality()
     anomalies = (
         find_anomalies(

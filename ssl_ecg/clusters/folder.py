@@ -88,10 +88,11 @@ def order_folder(
     embeddings_dir, out : path
     n : int
     labelled : path, optional
-        CSV or Parquet table whose column ``record_id`` names the records that have labels, with ``corpus`` if two
+        CSV or Parquet table whose column ``record_id`` names the records that have labels, with ``corpus`` where two
         corpora share names.
     predictions : path, optional
-        Table of `ssl-ecg predict`, CSV or Parquet: ``record_id`` and ``proba_CLASS`` for each class.
+        Table of `ssl-ecg predict`, CSV or Parquet: ``record_id`` and ``proba_CLASS`` for each class, and ``corpus``
+        likewise.
     coverage, seed
         As `labelling_order` takes them.
 
@@ -100,7 +101,7 @@ def order_folder(
     SignalError
         As `labelling_order` does.
     ArchiveError
-        If a file cannot be read or written, or has no column that is needed.
+        If a file cannot be read or written, has no column that is needed, or leaves open which record is meant.
     """
     embeddings = load_embeddings(embeddings_dir)
     rows = None if labelled is None else _labelled_rows(embeddings, Path(labelled))
@@ -130,14 +131,25 @@ def _read_table(path: Path) -> pd.DataFrame:
 
 def _labelled_rows(embeddings: Embeddings, path: Path) -> NDArray[np.bool_]:
     table = _read_table(path)
-    rows = np.asarray(_keys(embeddings.index, table).isin(_keys(table, table)))
+    return _named(_keys(embeddings.index, table), table, path)
+
+
+def _named(keys: pd.Series[str], table: pd.DataFrame, path: Path) -> NDArray[np.bool_]:
+    """Tell which records a table names, each of them without doubt.
+
+    Raises
+    ------
+    ArchiveError
+        If it names none, or one by an id that several records have.
+    """
+    rows = keys.isin(_keys(table, table))
     if len(table) and not rows.any():
-        raise _unknown(path)
-    return rows
-
-
-def _unknown(path: Path) -> ArchiveError:
-    return ArchiveError(str(path), "names no record of the embeddings", "give the table of the same records")
+        raise ArchiveError(str(path), "names no record of the embeddings", "give the table of the same records")
+    twice = keys[rows & keys.duplicated(keep=False)].unique()
+    if len(twice):
+        problem = f"{len(twice)} of its ids belong to several records, such as {twice[0]!r}"
+        raise ArchiveError(str(path), problem, "add a column corpus that says which is meant")
+    return np.asarray(rows)
 
 
 def _probabilities(embeddings: Embeddings, path: Path) -> NDArray[np.float64]:
@@ -152,8 +164,7 @@ def _probabilities(embeddings: Embeddings, path: Path) -> NDArray[np.float64]:
     except (TypeError, ValueError) as error:
         raise ArchiveError(str(path), f"a probability is no number ({error})", "give numbers from 0 to 1") from None
     wanted = _keys(embeddings.index, table)
-    if not wanted.isin(keys).any():
-        raise _unknown(path)
+    _named(wanted, table, path)
     return numbers.reindex(wanted).to_numpy(np.float64)
 
 

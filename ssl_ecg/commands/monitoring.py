@@ -29,8 +29,8 @@ def add_monitor(commands: Any) -> None:
     parser.add_argument("--leads", metavar="II,V1", help="read these leads only, by their names in the file")
     parser.add_argument("--leads-as", metavar="II,V5", help="the standard leads that the recording's leads are")
     parser.add_argument("--top", type=not_negative, default=12, help="episodes drawn (default %(default)s)")
-    parser.add_argument("--fs", type=float, help="sampling rate of a plain array [Hz]")
-    parser.add_argument("--array-leads", metavar="II,V5", help="leads of a plain array")
+    parser.add_argument("--fs", type=float, help="sampling rate of a plain array that does not say it [Hz]")
+    parser.add_argument("--array-leads", metavar="II,V5", help="leads of a plain array that names none")
     parser.add_argument("--scale", type=float, help="factor from a plain array to mV, such as 0.001")
     quiet(parser)
 

@@ -15,7 +15,7 @@ def add_predict(commands: Any) -> None:
     parser.add_argument("source", help="archive, folder of recordings, corpus:FOLDER, or one recording")
     parser.add_argument(
         "--checkpoint", action="append", required=True, metavar="RUN",
-        help="run folder of 'ssl-ecg finetune', or released name; several are averaged",
+        help="run folder of 'ssl-ecg finetune', or released name; repeatable, several are averaged",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=".csv or .parquet")
     parser.add_argument("--leads", metavar="I,II", help="give the classifier these leads only")
@@ -24,8 +24,9 @@ def add_predict(commands: Any) -> None:
         help="unlike the training data is what is farther from it than this share of the validation records "
         "(default %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--fs", type=float, help="sampling rate of plain arrays [Hz]")
-    parser.add_argument("--array-leads", metavar="I,II,V1", help="leads of plain arrays")
+    parser.add_argument("--fs", type=float, help="sampling rate of plain arrays that do not say it [Hz]")
+    parser.add_argument("--array-leads", metavar="I,II,V1", help="leads of plain arrays that name none")
+    parser.add_argument("--leads-as", metavar="II", help="the standard leads that the leads of the recordings are")
     parser.add_argument("--scale", type=float, help="factor from plain arrays to mV, such as 0.001")
     parser.add_argument("--workers", type=positive, metavar="N", help="processes that read recordings")
     quiet(parser)
@@ -35,7 +36,7 @@ def predict_recordings(options: argparse.Namespace) -> None:
     """Predict, and print how many recordings have which diagnosis."""
     from ssl_ecg.prediction.predict import predict
 
-    reading = {"fs": options.fs, "leads": options.array_leads, "scale": options.scale}
+    reading = {"fs": options.fs, "leads": options.array_leads, "leads_as": options.leads_as, "scale": options.scale}
     table = predict(
         options.source,
         options.checkpoint,

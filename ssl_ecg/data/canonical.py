@@ -164,7 +164,8 @@ def _needed(leads: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[int, ...]:
 def _usable(record: Record, rows: Sequence[int], leads: list[str]) -> tuple[NDArray[np.float32], list[str]]:
     if not rows:
         problem = f"has none of the archive's leads, only {', '.join(record.leads) or 'none at all'}"
-        raise RecordError(record.record_id, problem, "prepare it with leads that it has")
+        remedy = "prepare it with leads that it has, or say which leads they are: leads_as=II"
+        raise RecordError(record.record_id, problem, remedy)
     whole = list(rows) == list(range(record.n_leads))
     signal = record.signal if whole else record.signal[list(rows)]
     return signal, leads

@@ -17,6 +17,7 @@ from ssl_ecg.estimator import check_vectors
 from ssl_ecg.evaluate.metrics import auroc
 from ssl_ecg.files import plain, write_json
 from ssl_ecg.logistic import logistic_path
+from ssl_ecg.screen.folder import record_names
 from ssl_ecg.screen.whiten import Whitening, fit_whitening
 
 FloatArray = NDArray[np.float64]
@@ -184,7 +185,7 @@ def drift_folders(reference_dir: str | Path, incoming_dir: str | Path, **options
     found = drift(usual.vectors, new.vectors, **patients, **options)
     witness = np.full(len(both[1]), np.nan)
     witness[finite[1]] = found.witness
-    names = new.index["record_id"].astype(str).to_numpy()[found.drivers].tolist()
+    names = record_names(new.index)[found.drivers].tolist()
     values = {name: getattr(found, name) for name in Drift.__dataclass_fields__}
     drivers = finite[1][found.drivers].tolist()
     return Drift(**{**values, "witness": witness, "drivers": drivers, "driver_ids": names})

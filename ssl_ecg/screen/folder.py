@@ -61,8 +61,8 @@ def screen_folder(
     DataFrame
         One row a record, in the folder's order: record_id, corpus, patient_id, row, anomaly_score (higher is
         stranger), percentile (share of the reference that scores lower), p_value (NaN unless the operating
-        point is conformal), cluster (-1: none), flagged, nearest (record ids). A record whose embedding is
-        not finite has no score.
+        point is conformal), cluster (-1: none), flagged, nearest (record ids, as `record_names` gives them). A
+        record whose embedding is not finite has no score.
 
     Raises
     ------
@@ -178,7 +178,7 @@ def _nearest_names(
         return [[] for _ in range(len(judged))]
     rows = subsample(len(usual), _NEIGHBOURS_AMONG, 0)
     queries, among = detector.transform(judged.vectors), detector.transform(usual.vectors[rows])
-    names = usual.index["record_id"].astype(str).to_numpy()[rows]
+    names = record_names(usual.index)[rows]
     index = build_index(among)
     if own and len(rows) == len(judged):
         found = search_index(index, queries, n_nearest, own=True)[1]
@@ -189,6 +189,13 @@ def _nearest_names(
     place = {key: k for k, key in enumerate(record_keys(usual)[rows].tolist())}  # the screened may be in it
     same = [place.get(key, -1) for key in record_keys(judged).tolist()]
     return [names[each[each != k][:n_nearest]].tolist() for k, each in zip(same, found, strict=True)]
+
+
+def record_names(index: pd.DataFrame) -> NDArray[np.object_]:
+    """Give the ids of records, with their corpus before them, as "mitdb/103", where an id stands more than once."""
+    ids = index["record_id"].astype(str)
+    names = ids.where(~ids.duplicated(keep=False), index["corpus"].astype(str) + "/" + ids)
+    return names.to_numpy(dtype=object)
 
 
 def record_keys(embeddings: Embeddings) -> NDArray[np.object_]:

@@ -18,6 +18,8 @@ from ssl_ecg.data.record import Record
 from ssl_ecg.embedding.vectors import Embeddings, load_embeddings
 from ssl_ecg.errors import ArchiveError, LabelError, SignalError
 from ssl_ecg.leads import STANDARD_LEADS
+from ssl_ecg.screen.detectors import DETECTORS
+from ssl_ecg.screen.folder import score_table
 
 N = 40
 STRANGE = 17
@@ -98,6 +100,18 @@ def test_number_of_anomalies(folder: Path, scores: Path, archive: Archive, top: 
         distances = np.linalg.norm((records.vectors[others] - records.vectors[STRANGE]) / spread, axis=1)
         assert first.typical.record_id == f"r{others[distances.argmin()]}"
         assert first.distance == pytest.approx(distances.min(), rel=1e-4)
+
+
+def test_records_of_two_corpora_may_share_an_id(folder: Path, archive: Archive) -> None:
+    records = load_embeddings(folder)
+    shared = [f"{k % 5}" if k < 10 else f"r{k}" for k in range(N)]
+    index = records.index.assign(record_id=shared, corpus=["a"] * 5 + ["b"] * (N - 5))
+    records = Embeddings(records.vectors, index)
+    table = score_table(DETECTORS["knn"](), records, n_nearest=N - 1)
+    (first, *_) = find_anomalies(table, records, archive, 1)
+    names = [*(f"a/{k}" for k in range(5)), *(f"b/{k}" for k in range(5)), *shared[10:]]
+    expected = {name: ("NORM",) if k % 2 else ("IMI",) for k, name in enumerate(names) if k != STRANGE}
+    assert dict(first.neighbours) == expected
 
 
 def test_a_record_without_score_is_no_anomaly(folder: Path, archive: Archive, tmp_path: Path) -> None:

@@ -48,6 +48,22 @@ def test_the_task_is_looked_at_before_the_long_work(tmp_path, monkeypatch):
         cluster_folder(tmp_path, tmp_path / "o", task="superclas")
 
 
+@pytest.mark.parametrize(("kind", "more"), [("labelled", ""), ("predictions", ",0.5")])
+def test_an_id_of_two_corpora_needs_the_corpus(tmp_path, kind, more):
+    ids = [*(f"{k}" for k in range(30)), *(f"{k}" for k in range(10))]
+    index = pd.DataFrame({"record_id": ids, "corpus": ["a"] * 30 + ["b"] * 10, "patient_id": range(40)})
+    Embeddings(CLOUD, index).save(tmp_path / "e")
+    head = "record_id" + ",proba_A" * bool(more)
+    (tmp_path / "open.csv").write_text(f"{head}\n3{more}\n20{more}\n")
+    with pytest.raises(ArchiveError, match=r"1 of its ids belong to several records, such as '3'.*corpus"):
+        order_folder(tmp_path / "e", tmp_path / "o", 3, **{kind: tmp_path / "open.csv"})
+    (tmp_path / "sure.csv").write_text(f"{head},corpus\n3{more},b\n20{more},a\n")
+    order = order_folder(tmp_path / "e", tmp_path / "o", 40, **{kind: tmp_path / "sure.csv"})
+    named = set(zip(order["corpus"], order["record_id"], strict=True))
+    assert ("a", "3") in named
+    assert (("b", "3") in named) == (kind == "predictions")
+
+
 @pytest.mark.parametrize(
     ("kind", "text", "said"),
     [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
@@ -196,6 +196,22 @@ def positive(value: float, option: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
         raise CorpusError(option, f"{value!r} is no number above zero", f"give {option}=..., such as 500")
     return float(value)
+
+
+def with_leads(record: Record, leads_as: Sequence[str] | None) -> Record:
+    """Name the leads of a record by the standard leads that they are; as they are named without `leads_as`.
+
+    Raises
+    ------
+    RecordError
+        If the record has more or fewer leads.
+    """
+    if leads_as is None:
+        return record
+    if len(leads_as) != record.n_leads:
+        problem = f"{len(leads_as)} names for {record.n_leads} leads ({', '.join(record.leads)})"
+        raise RecordError(record.record_id, problem, "name each lead of the recording")
+    return record.replace(leads=tuple(leads_as))
 
 
 def with_entry(record: Record, entry: Entry) -> Record:

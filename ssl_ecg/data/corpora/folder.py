@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from ssl_ecg.data.corpora.base import Corpus, Entry, positive, with_entry
+from ssl_ecg.data.corpora.base import Corpus, Entry, positive, with_entry, with_leads
 from ssl_ecg.data.corpora.headers import any_file, header_entry, walk
 from ssl_ecg.data.readers import read_record
+from ssl_ecg.data.readers.arrays import read_array
 from ssl_ecg.data.record import Record
 from ssl_ecg.errors import CorpusError
 from ssl_ecg.leads import parse_leads
@@ -29,9 +30,13 @@ class Folder(Corpus):
     ----------
     root : path
     fs : float, optional
-        Sampling rate of the arrays [Hz]. CSV files are recordings if it is given, and tables of something if not.
+        Sampling rate of the arrays that do not say it [Hz]. CSV files are recordings if it is given, and tables of
+        something if not.
     leads : sequence of str, optional
-        Names of the leads of the arrays, such as "I,II,V1".
+        Names of the leads of the arrays that name none, such as "I,II,V1".
+    leads_as : sequence of str, optional
+        The standard leads that the leads of all recordings are, in their order: of files that name them otherwise,
+        such as "II" for a single channel "ECG".
     axes : {"lead,time", "time,lead"}, optional
         Order of the axes of the arrays.
     scale : float
@@ -52,6 +57,7 @@ class Folder(Corpus):
         *,
         fs: float | None = None,
         leads: str | Sequence[str] | None = None,
+        leads_as: str | Sequence[str] | None = None,
         axes: str | None = None,
         scale: float = 1.0,
         namespace: str | None = None,
@@ -61,6 +67,7 @@ class Folder(Corpus):
         self.fs = None if fs is None else positive(fs, "fs")
         self.scale = positive(scale, "scale")
         self.leads = None if leads is None else parse_leads(leads)
+        self.leads_as = None if leads_as is None else parse_leads(leads_as)
         self.axes = axes
         self.namespace = namespace or self.name
         self.suffixes = SUFFIXES if fs is None else (*SUFFIXES, ".csv")
@@ -91,10 +98,10 @@ class Folder(Corpus):
         """Read one recording."""
         path = self._path(entry)
         if path.suffix.lower() in ARRAYS:
-            record = read_record(path, fs=self.fs, leads=self.leads, axes=self.axes, scale=self.scale)
+            record = read_array(str(path), fs=self.fs, leads=self.leads, axes=self.axes, scale=self.scale)
         else:
             record = read_record(path)
-        return with_entry(record, entry)
+        return with_entry(with_leads(record, self.leads_as), entry)
 
     def _in_folder(self, locations: list[str]) -> list[Entry]:
         """Make the entries of one folder, whose segments are known only when all headers are read."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ssl_ecg.data.readers.selection import choose_leads
 from ssl_ecg.data.readers.wfdb_record import read_wfdb
 from ssl_ecg.data.record import Record
 from ssl_ecg.errors import RecordError
@@ -36,10 +37,10 @@ def read_record(
         A WFDB record, with or without ".hea", as PhysioNet publishes it; an EDF or EDF+ file; or a plain
         array (.npy, .npz, .csv).
     fs : float, optional
-        Sampling rate of a plain array [Hz]. Other files state their own; if given, it must agree.
+        Sampling rate of a plain array [Hz]. A file that states its own must agree.
     leads : sequence of str or "I,II,V1", optional
-        Names of the leads of a plain array (a .csv may name them in its first row). Of other files: the leads
-        wanted, in the order wanted.
+        Names of the leads of a plain array that names none. Of other files, and of a .csv or .npz that names its
+        leads: the leads wanted, in the order wanted.
     axes : {"lead,time", "time,lead"}, optional
         Order of a plain array; found from the number of leads where that leaves no doubt.
     scale : float
@@ -79,6 +80,9 @@ def read_record(
         from ssl_ecg.data.readers.arrays import read_array
 
         record = read_array(where, fs=fs, leads=leads, axes=axes, scale=scale, start=start, stop=stop)
+        if leads is not None and record.leads != tuple(leads):
+            rows = choose_leads(record.leads, leads, where)
+            record = record.replace(signal=record.signal[rows], leads=tuple(record.leads[k] for k in rows))
     else:
         if suffix in _EDF:
             from ssl_ecg.data.readers.edf import read_edf
@@ -87,10 +91,10 @@ def read_record(
         else:
             base = base if suffix in _WFDB else where
             record = read_wfdb(base, where, leads=leads, start=start, stop=stop)
-        if fs is not None and fs != record.fs:
-            raise RecordError(where, f"is sampled at {record.fs:g} Hz, not {fs:g} Hz", "leave fs out")
         if scale != 1.0:
             record = record.replace(signal=record.signal * np.float32(scale))
+    if fs is not None and fs != record.fs:
+        raise RecordError(where, f"is sampled at {record.fs:g} Hz, not {fs:g} Hz", "leave fs out")
     if annotations is not None:
         from ssl_ecg.data.readers.annotations import read_annotations
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ssl_ecg.data.readers.selection import choose_window
 from ssl_ecg.data.record import Record
 from ssl_ecg.errors import RecordError
+from ssl_ecg.leads import canonical_lead
 
 AXES = ("lead,time", "time,lead")
 LARGEST_MEMBER = 2**31
@@ -52,9 +53,9 @@ def read_array(
         A .npy; a .npz with an array "signal" (or its only one) and perhaps "fs" and "leads"; a .csv with a
         row a sample and a column a lead, whose first row may name the leads. A column of times is left out.
     fs : float, optional
-        Sampling rate [Hz]; needed unless the file has it.
+        Sampling rate [Hz] of a file that does not say it; what a file says of itself counts.
     leads : sequence of str, optional
-        Names of the leads; needed unless the file has them.
+        Names of the leads of a file that names none, or names that are no standard leads.
     axes : {"lead,time", "time,lead"}, optional
     scale : float
         Factor to mV.
@@ -82,7 +83,7 @@ def read_array(
 def open_array(
     path: str, *, fs: float | None = None, leads: Sequence[str] | None = None, axes: str | None = None
 ) -> tuple[NDArray[np.generic], float, tuple[str, ...]]:
-    """Open an array file; an .npy is mapped and not read.
+    """Open an array file; an .npy is mapped and not read. What the file says of itself counts, see `read_array`.
 
     Returns
     -------
@@ -94,8 +95,9 @@ def open_array(
         If the file cannot be read or says too little.
     """
     plain = _load(path, os.path.splitext(path)[1].lower())
-    names = tuple(leads) if leads is not None else plain.leads
-    rate = plain.fs if fs is None else fs
+    names, rate = plain.leads, fs if plain.fs is None else plain.fs
+    if leads is not None and (names is None or any(canonical_lead(name) is None for name in names)):
+        names = tuple(leads)
     if names is None or rate is None:
         missing = "fs=..., the sampling rate in Hz" if rate is None else 'leads=[...], such as ["I", "II"]'
         raise RecordError(path, "a plain array does not say its sampling rate and leads", f"give {missing}")

@@ -73,7 +73,9 @@ class LongRecording:
         self._header: Header | None = None
         self._values: NDArray[np.generic] | None = None
         if suffix.lower() in _ARRAYS:
-            self._values, self.fs, self.leads = open_array(self.path, fs=fs, leads=wanted, axes=axes)
+            self._values, self.fs, names = open_array(self.path, fs=fs, leads=wanted, axes=axes)
+            self._rows = choose_leads(names, wanted, self.path)
+            self.leads = tuple(names[k] for k in self._rows)
             self.n_samples = self._values.shape[1]
         elif suffix.lower() in _EDF:
             self._open_edf(wanted)
@@ -94,7 +96,7 @@ class LongRecording:
         if stop <= start:
             return np.empty((len(self.leads), 0), np.float32)
         if self._values is not None:
-            return to_millivolts(self._values[:, start:stop], self._scale)
+            return to_millivolts(self._values[:, start:stop][self._rows], self._scale)
         if self._header is not None and self._files:
             folder = os.path.dirname(self._base)
             signal = read_plain(self._header, self._files, folder, self.path, rows=self._rows, start=start, stop=stop)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import edfio
 import h5py
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from ssl_ecg.data.corpora.folder import Folder
 from ssl_ecg.data.corpora.mimic_iv_ecg import MIMICIVECG
 from ssl_ecg.data.corpora.mitdb import MITDB, RECORDS
 from ssl_ecg.errors import CorpusError, RecordError
+from ssl_ecg.sources import OneRecord
 from ssl_ecg.tasks import get_task
 
 
@@ -159,6 +161,34 @@ def test_csv_files_are_recordings_where_a_rate_is_given(tmp_path: Path) -> None:
     entries = list(corpus.entries())
     assert [entry.record_id for entry in entries] == ["k", "m"]
     np.testing.assert_allclose(corpus.read(entries[0]).signal, samples.T, atol=1e-6)
+
+
+def test_options_of_a_folder_are_for_arrays_that_say_too_little(tmp_path: Path) -> None:
+    signal = np.random.default_rng(0).normal(size=(2, 500)).astype(np.float32)
+    np.savez(tmp_path / "a.npz", signal=signal, fs=500, leads=["II", "I"])
+    np.savetxt(tmp_path / "b.csv", signal.T, delimiter=",", header="V2,V1", comments="")
+    np.save(tmp_path / "c.npy", signal)
+    corpus = Folder(tmp_path, fs=250, leads="I,II")
+    read = [corpus.read(entry) for entry in corpus.entries()]
+    assert [(record.fs, record.leads) for record in read] == [
+        (500, ("II", "I")),
+        (250, ("V2", "V1")),
+        (250, ("I", "II")),
+    ]
+    for record in read:
+        np.testing.assert_allclose(record.signal, signal, rtol=1e-6)
+
+
+def test_leads_named_otherwise_can_be_said_to_be_standard_ones(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=2500)
+    channel = edfio.EdfSignal(values, 250, label="ECG", physical_dimension="mV")
+    edfio.Edf([channel]).write(tmp_path / "night.edf")
+    (entry,) = Folder(tmp_path).entries()
+    assert Folder(tmp_path).read(entry).leads == ("ECG",)
+    assert Folder(tmp_path, leads_as="mlii").read(entry).leads == ("II",)
+    assert OneRecord(tmp_path / "night.edf", {"leads_as": "V1"}).read(entry).leads == ("V1",)
+    with pytest.raises(RecordError, match=r"2 names for 1 leads \(ECG\)"):
+        Folder(tmp_path, leads_as="I,II").read(entry)
 
 
 def test_segments_are_no_records_of_their_own(tmp_path: Path, record_writer: Callable[..., np.ndarray]) -> None:

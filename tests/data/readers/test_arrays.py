@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ssl_ecg.data.readers import read_record
+from ssl_ecg.data.readers.arrays import read_array
 from ssl_ecg.errors import RecordError
 
 SIGNAL = np.random.default_rng(0).normal(size=(3, 50)).astype(np.float32)
@@ -133,6 +134,23 @@ def test_npz_may_describe_itself(tmp_path):
     np.savez(tmp_path / "two.npz", a=SIGNAL, b=SIGNAL)
     with pytest.raises(RecordError, match='"signal"'):
         read_record(tmp_path / "two.npz", fs=1, leads=LEADS)
+
+
+def test_what_a_file_says_of_itself_counts(tmp_path):
+    np.savez(tmp_path / "s.npz", signal=SIGNAL, fs=250, leads=LEADS)
+    with pytest.raises(RecordError, match="250 Hz, not 500 Hz"):
+        read_record(tmp_path / "s.npz", fs=500)
+    swapped = read_record(tmp_path / "s.npz", leads=["V1", "I"])
+    assert (swapped.fs, swapped.leads) == (250.0, ("V1", "I"))
+    np.testing.assert_array_equal(swapped.signal, SIGNAL[[2, 0]])
+    with pytest.raises(RecordError, match="no lead 'V6'"):
+        read_record(tmp_path / "s.npz", leads=["I", "V6"])
+    fallback = read_array(str(tmp_path / "s.npz"), fs=500, leads=["V4", "V5", "V6"])
+    assert (fallback.fs, fallback.leads) == (250.0, tuple(LEADS))
+    (tmp_path / "channels.csv").write_text("ch1,ch2\n1,2\n3,4\n")  # no leads: the names given count
+    named = read_record(tmp_path / "channels.csv", fs=100, leads="II,V5")
+    assert named.leads == ("II", "V5")
+    np.testing.assert_array_equal(named.signal, [[1, 3], [2, 4]])
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])

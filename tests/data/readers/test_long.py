@@ -82,6 +82,16 @@ def test_arrays_with_a_long_gap(tmp_path, suffix):
     assert np.isnan(got[:, 300:700]).all()
 
 
+def test_leads_of_an_array_that_names_its_own(tmp_path):
+    values = np.random.default_rng(0).normal(size=(3, 900)).astype(np.float32)
+    np.savez(tmp_path / "a.npz", signal=values, fs=100, leads=["I", "MLII", "V1"])
+    recording = LongRecording(tmp_path / "a.npz", leads="V1,II")
+    assert (recording.fs, recording.leads) == (100, ("V1", "MLII"))
+    np.testing.assert_array_equal(stretches(recording, 100), values[[2, 1]])
+    with pytest.raises(RecordError, match="no lead 'V5'"):
+        LongRecording(tmp_path / "a.npz", leads="V5")
+
+
 def test_what_is_wrong_is_said(tmp_path, wfdb_record):
     with pytest.raises(RecordError, match="no header"):
         LongRecording(tmp_path / "none")
