@@ -199,11 +199,22 @@ def check_overrides(overrides: Sequence[str], recipe: Mapping[str, Any], checkpo
     if checkpoint is None or not any(key[0] == "encoder" or key == ["data", "scale"] for key in keys):
         return
     card = read_card(checkpoint)
-    fixed = {"encoder": card.get("architecture", {}), "data": {"scale": card.get("preprocessing", {}).get("scale")}}
+    encoder = with_defaults(card.get("architecture", {}))
+    fixed = {"encoder": encoder, "data": {"scale": card.get("preprocessing", {}).get("scale")}}
     for override, (section, *rest) in zip(overrides, keys, strict=True):
         there, name = fixed.get(section, {}), "".join(rest[:1])
         if name in there and plain(recipe[section].get(name)) != there[name]:
             raise RecipeError(f"--set {override}", "changes nothing of the encoder of a checkpoint", "leave it out")
+
+
+def with_defaults(architecture: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the arguments of an encoder, also those that came after its card was written."""
+    from ssl_ecg.models.registry import ENCODERS
+
+    kind = ENCODERS.get(str(architecture.get("name")))
+    arguments = {} if kind is None else inspect.signature(kind).parameters
+    defaults = {name: plain(each.default) for name, each in arguments.items() if each.default is not each.empty}
+    return {**defaults, **architecture}
 
 
 def _shown(recipe: Mapping[str, Any], archive: Archive) -> tuple[str, ...] | None:

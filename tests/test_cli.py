@@ -172,6 +172,7 @@ def test_pretraining_that_cannot_start_leaves_nothing(fails, tmp_path: Path, arc
         (("--set", "data.partner=window"), "learns nothing from partners"),
         (("--set", "data.exclude_quality=[flatt]"), "data.exclude_quality: is"),
         (("--checkpoint", "conv1d-small", "--set", "encoder.pool=max"), "changes nothing of the encoder"),
+        (("--checkpoint", "conv1d-small", "--set", "encoder.last_gamma=0"), "changes nothing of the encoder"),
         (("--checkpoint", "conv1d-small", "--set", "data.scale=lead"), "changes nothing of the encoder"),
     ]:
         assert hint in fails(*base, *more), more

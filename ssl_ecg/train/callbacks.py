@@ -10,6 +10,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ssl_ecg.methods.base import encode, released_encoder
@@ -89,10 +90,26 @@ class StepLog(pl.Callback):
         self.batch_size = batch_size
         self.monitor = monitor
         self._losses: list[Tensor] = []
+        self._earlier = 0
         self._since = 0.0
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Save what the next row will tell of the steps until now."""
+        checkpoint["log"] = {"losses": averaged(trainer, self._losses), "monitor": dict(self.monitor.latest)}
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Take it back."""
+        begun = checkpoint.get("log", {"losses": torch.empty(0), "monitor": {}})
+        self._losses, self.monitor.latest = list(begun["losses"]), dict(begun["monitor"])
+        self._earlier = len(self._losses)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the log, cut back to the step at which the run goes on."""
+        self._losses = [loss.to(pl_module.device) for loss in self._losses]  # those of a saved state
         if not trainer.is_global_zero:
             return
         reopen_log(self.path, COLUMNS, trainer.global_step)
@@ -106,8 +123,8 @@ class StepLog(pl.Callback):
         step = trainer.global_step
         if step % self.every and step != trainer.max_steps:
             return
-        loss = float(trainer.strategy.reduce(torch.stack(self._losses).mean(), reduce_op="mean"))  # over all processes
-        n_steps, self._losses = len(self._losses), []
+        loss = float(averaged(trainer, self._losses).mean())
+        n_steps, self._losses, self._earlier = len(self._losses) - self._earlier, [], 0
         if not trainer.is_global_zero:
             return
         now = time.perf_counter()
@@ -121,6 +138,14 @@ class StepLog(pl.Callback):
         self.monitor.latest = {}
         self._since = now
         add_row(self.path, COLUMNS, row)
+
+
+def averaged(trainer: pl.Trainer, losses: list[Tensor]) -> Float[Tensor, " step"]:
+    """Average losses over all processes, step by step."""
+    if not losses:  # in one process as in the others
+        return torch.empty(0)
+    means: Tensor = trainer.strategy.reduce(torch.stack(losses), reduce_op="mean")
+    return means.cpu()
 
 
 class StateSaver(pl.Callback):

@@ -123,8 +123,7 @@ def test_half_precision_takes_half_the_space_and_changes_little(tmp_path):
 
 def test_losses_of_a_saved_state_go_to_the_device_of_the_run(tmp_path: Path) -> None:
     watch = Watch(tmp_path / "log.csv", lambda model: 0.5, SimpleNamespace(validate_every=5), SimpleNamespace())
-    watch._losses = [torch.tensor(1.0), torch.tensor(2.0)]
-    state = watch.state_dict()
+    state = {**watch.state_dict(), "losses": torch.tensor([1.0, 2.0])}
     watch.load_state_dict(state)
     elsewhere = SimpleNamespace(device=torch.device("meta"))  # as a GPU would be
     watch.on_train_start(SimpleNamespace(is_global_zero=False, global_step=2), elsewhere)

@@ -19,6 +19,8 @@ from ssl_ecg import Archive, load_encoder, prepare, pretrain
 from ssl_ecg.data.record import Record
 from ssl_ecg.errors import ArchiveError, CheckpointError, RecipeError
 from ssl_ecg.leads import STANDARD_LEADS
+from ssl_ecg.methods.base import Batch
+from ssl_ecg.methods.simclr import SimCLR
 from ssl_ecg.train.monitor import log_curves, read_log
 from ssl_ecg.train.state import load_state
 from ssl_ecg.train.stream import BatchStream, step_seed
@@ -109,6 +111,34 @@ def test_same_seed_same_weights_other_seed_others(run: Path, archive: Archive, t
 
 def test_loader_processes_do_not_matter(run: Path, archive: Archive, tmp_path: Path) -> None:
     assert same(run, pretrain(recipe(workers=2), archive, tmp_path / "w", progress=False))
+
+
+def test_the_log_of_a_resumed_run_is_that_of_one_that_was_not_stopped(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a state lies between two rows, and a look at the embeddings between the state and the row."""
+    settings = recipe(log_every=5, checkpoint_every=3, monitor_every=3)
+    whole = pretrain(settings, archive, tmp_path / "whole", progress=False)
+    loss, steps = SimCLR.loss, iter(range(8))
+
+    def breaking(self: SimCLR, batch: Batch) -> torch.Tensor:
+        if next(steps, None) is None:
+            raise MemoryError("in step 9")
+        return loss(self, batch)
+
+    monkeypatch.setattr(SimCLR, "loss", breaking)
+    with pytest.raises(MemoryError):
+        pretrain(settings, archive, tmp_path / "stopped", progress=False)
+    assert load_state(tmp_path / "stopped" / "last.ckpt")["global_step"] == 6
+    monkeypatch.setattr(SimCLR, "loss", loss)
+    resumed = pretrain(settings, archive, tmp_path / "stopped", progress=False)
+    timed = ("strips_per_s",)
+    ours, theirs = (
+        [{name: value for name, value in row.items() if name not in timed} for row in read_log(run / "log.csv")]
+        for run in (resumed, whole)
+    )
+    assert [row["step"] for row in ours] == ["5", "10", "12"]
+    assert ours == theirs
 
 
 def test_a_finished_run_is_not_trained_again(run: Path, archive: Archive) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ssl_ecg.methods.base import Batch
-from ssl_ecg.train.callbacks import StateSaver
+from ssl_ecg.train.callbacks import StateSaver, averaged
 from ssl_ecg.train.clipping import Clipping
 from ssl_ecg.train.monitor import add_row, check_loss, reopen_log
 from ssl_ecg.train.optimiser import adamw
@@ -189,11 +189,9 @@ class Watch(pl.Callback):
         return "watch"
 
     def state_dict(self) -> dict[str, Any]:
-        """Give everything that a resumed run needs."""
+        """Give everything that a resumed run needs but the losses, see `on_save_checkpoint`."""
         names = ("best", "best_step", "best_weights", "since", "waited", "finished")
-        # losses since the last row too: a state may be saved between two rows
-        losses = torch.stack(self._losses).cpu() if self._losses else torch.empty(0)
-        return {**{name: getattr(self, name) for name in names}, "losses": losses, "seconds": self._seconds()}
+        return {**{name: getattr(self, name) for name in names}, "seconds": self._seconds()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take it back."""
@@ -201,6 +199,12 @@ class Watch(pl.Callback):
             setattr(self, name, state_dict[name])
         self._losses = list(state_dict["losses"])
         self._spent = float(state_dict["seconds"])
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Save the losses since the last row too, means of all processes: a state may lie between two rows."""
+        checkpoint["callbacks"][self.state_key]["losses"] = averaged(trainer, self._losses)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the log at the step at which the run goes on; validate the start of a new run."""
@@ -243,7 +247,7 @@ class Watch(pl.Callback):
     def _write(self, step: int, value: float, trainer: pl.Trainer) -> None:
         loss = float("nan")
         if self._losses:
-            loss = float(trainer.strategy.reduce(torch.stack(self._losses).mean(), reduce_op="mean"))
+            loss = float(averaged(trainer, self._losses).mean())
         row = {
             "step": step,
             "loss": f"{loss:.6g}" if self._losses else "",
