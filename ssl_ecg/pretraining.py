@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from ssl_ecg.data.archive import Archive
 from ssl_ecg.errors import RecipeError, SSLECGError
-from ssl_ecg.files import plain
 from ssl_ecg.provenance import hardware, versions
-from ssl_ecg.recipe_kind import check_kind
+from ssl_ecg.recipe_checks import check_kind, check_overrides
 from ssl_ecg.recipes import load_recipe
 from ssl_ecg.run_folder import claimed
 
@@ -181,40 +180,6 @@ def pretrained(recipe: dict[str, Any], archive: Archive, checkpoint: str | Path)
         recipe["data"]["leads"] = list(form.shown)
     encoder.preprocessing = replace(form, shown=_shown(recipe, archive))  # type: ignore[assignment]
     return encoder
-
-
-def check_overrides(overrides: Sequence[str], recipe: Mapping[str, Any], checkpoint: str | Path | None) -> None:
-    """Refuse to set otherwise what comes with the encoder of a checkpoint.
-
-    Raises
-    ------
-    RecipeError
-        If an override says something else of the encoder, or of the scaling, than the checkpoint's card.
-    CheckpointError
-        If there is no such checkpoint.
-    """
-    from ssl_ecg.train.checkpoint import read_card
-
-    keys = [override.partition("=")[0].strip().split(".") for override in overrides]
-    if checkpoint is None or not any(key[0] == "encoder" or key == ["data", "scale"] for key in keys):
-        return
-    card = read_card(checkpoint)
-    encoder = with_defaults(card.get("architecture", {}))
-    fixed = {"encoder": encoder, "data": {"scale": card.get("preprocessing", {}).get("scale")}}
-    for override, (section, *rest) in zip(overrides, keys, strict=True):
-        there, name = fixed.get(section, {}), "".join(rest[:1])
-        if name in there and plain(recipe[section].get(name)) != there[name]:
-            raise RecipeError(f"--set {override}", "changes nothing of the encoder of a checkpoint", "leave it out")
-
-
-def with_defaults(architecture: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the arguments of an encoder, also those that came after its card was written."""
-    from ssl_ecg.models.registry import ENCODERS
-
-    kind = ENCODERS.get(str(architecture.get("name")))
-    arguments = {} if kind is None else inspect.signature(kind).parameters
-    defaults = {name: plain(each.default) for name, each in arguments.items() if each.default is not each.empty}
-    return {**defaults, **architecture}
 
 
 def _shown(recipe: Mapping[str, Any], archive: Archive) -> tuple[str, ...] | None:

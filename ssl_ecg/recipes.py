@@ -126,7 +126,9 @@ def bind_recipe(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
         bound["views"] = _bind_views(raw.get("views") or {}, f"{where}: views")
     elif raw.get("views"):
         problem = f"method {bound['method']['name']!r} makes no views"
-        remedy = f"take the section out, or start from the recipe {bound['method']['name']!r}"
+        remedy, name = "take the section out", bound["method"]["name"]
+        if f"pretrain/{name}" in list_recipes():
+            remedy += f", or start from the recipe {name!r}"
         raise RecipeError(f"{where}: views", problem, remedy)
     return bound
 

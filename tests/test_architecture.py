@@ -34,7 +34,7 @@ FLOORS: list[tuple[str, ...]] = [
     ),
     ("methods", "embedding", "map", "sources", "probing"),
     ("train", "monitor"),
-    ("recipes", "recipe_yaml", "recipe_kind", "run_folder", "evaluate"),
+    ("recipes", "recipe_yaml", "recipe_checks", "run_folder", "evaluate"),
     (
         *("pretraining", "finetuning", "readings", "prediction", "evaluation"),
         *("plot", "explain", "reconstruction", "clusters"),

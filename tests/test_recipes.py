@@ -90,7 +90,7 @@ def test_mistakes_are_named(override: str, hint: str) -> None:
         ("encoder: conv1d\nencoder: conv1d", "twice"),
         ("encoder: conv1d", "method: has no name"),
         ("encoder: 3\nmethod: simclr", "has no name"),
-        ("encoder: conv1d\nmethod: autoencoder\nviews: {crop: 3}", "makes no views"),
+        ("encoder: conv1d\nmethod: autoencoder\nviews: {crop: 3}", "start from the recipe 'autoencoder'"),
         ("encoder: conv1d\nmethod: simclr\nviews: {transforms: gain}", "not a list"),
         ("encoder: conv1d\nmethod: simclr\ntrain: [1]", "not a mapping"),
         ("encoder: conv1d\nmethod: simclr\nabout: 3", "about"),

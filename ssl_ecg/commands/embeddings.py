@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,10 @@ def interval(estimate: dict[str, float], *, signed: bool = False) -> str:
     --------
     >>> interval({"value": 0.9, "low": 0.85, "high": 0.94})
     '0.900 [0.850, 0.940]'
+    >>> interval({"value": float("nan"), "low": float("nan"), "high": float("nan")})
+    'unknown: no class has test records with and without it'
     """
+    if math.isnan(estimate["value"]):
+        return "unknown: no class has test records with and without it"
     sign = "+" if signed else ""
     return f"{estimate['value']:{sign}.3f} [{estimate['low']:{sign}.3f}, {estimate['high']:{sign}.3f}]"

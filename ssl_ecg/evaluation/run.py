@@ -27,7 +27,7 @@ from ssl_ecg.files import check_writable
 from ssl_ecg.pretraining import random_encoder
 from ssl_ecg.probing.folder import task_labels
 from ssl_ecg.provenance import versions
-from ssl_ecg.recipe_kind import check_kind
+from ssl_ecg.recipe_checks import check_kind
 from ssl_ecg.recipes import load_recipe
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from ssl_ecg.finetuning.data_used import data_used
 from ssl_ecg.finetuning.forest import add_forest
 from ssl_ecg.finetuning.results import Trained, write_results
 from ssl_ecg.finetuning.targets import Learnt
-from ssl_ecg.pretraining import check_overrides, pretrained, untrained_encoder
+from ssl_ecg.pretraining import pretrained, untrained_encoder
 from ssl_ecg.provenance import versions
-from ssl_ecg.recipe_kind import check_kind
+from ssl_ecg.recipe_checks import check_kind, check_overrides
 from ssl_ecg.recipes import load_recipe
 from ssl_ecg.run_folder import claimed
 from ssl_ecg.targets import find_targets

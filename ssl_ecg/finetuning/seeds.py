@@ -15,6 +15,7 @@ from ssl_ecg.files import write_json, write_whole
 from ssl_ecg.finetuning.run import finetune
 from ssl_ecg.prediction.members import average_predictions, columns_of, decided, kind_of, predictions_name
 from ssl_ecg.provenance import versions
+from ssl_ecg.recipes import load_recipe
 
 SHARED = ("archive", "task", "classes", "kind", "unit", "labels", "draw", "checkpoint", "encoder", "pretrained_on")
 """What metrics.json of several runs says as that of one does."""
@@ -41,7 +42,8 @@ def finetune_seeds(
     out : path
         Folder of the runs, `seed-0` and so on.
     seeds : sequence of int
-        Of weights, batches and augmentation (`train.seed`); the records are the same.
+        Of weights, batches and augmentation (`train.seed`), and of the forest where there is one (`forest.seed`,
+        unless an override gives it); the records are the same.
 
     Returns
     -------
@@ -71,10 +73,13 @@ def finetune_seeds(
         raise CheckpointError(str(out), "holds a run of one seed", "choose another --out")
     if any(out.glob("fold-*")):
         raise CheckpointError(str(out), "holds runs of several folds", "choose another --out")
+    drawn, given = ["train.seed"], {each.partition("=")[0].strip() for each in overrides}
+    if load_recipe(recipe, overrides).get("forest") and "forest.seed" not in given:
+        drawn.append("forest.seed")
     runs = []
     for seed in seeds:
-        run = finetune(recipe, archive, out / f"seed-{seed}", overrides=[*overrides, f"train.seed={seed}"], **options)
-        runs.append(run)
+        own = [*overrides, *(f"{name}={seed}" for name in drawn)]
+        runs.append(finetune(recipe, archive, out / f"seed-{seed}", overrides=own, **options))
     if find_place().rank:
         return out
     write_json(out / "metrics.json", _summarise(out, runs, seeds))

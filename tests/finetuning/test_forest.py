@@ -27,6 +27,7 @@ from ssl_ecg.finetuning.seeds import finetune_seeds
 from ssl_ecg.leads import STANDARD_LEADS
 from ssl_ecg.models.conv1d import Conv1DEncoder
 from ssl_ecg.prediction.predict import predict
+from ssl_ecg.recipes import load_recipe
 from ssl_ecg.train.checkpoint import load_encoder
 
 CLASSES = ["NORM", "MI", "STTC", "CD", "HYP"]
@@ -71,6 +72,15 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
 def runs(archive: Archive, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "a"
     return finetune_seeds(RECIPE, archive, out, [0, 1], **FOLDS, test_leads=["I,II"], progress=False)
+
+
+def test_seeds_draw_forests_of_their_own(runs: Path, archive: Archive, tmp_path: Path) -> None:
+    def seeds(out: Path) -> list[int]:
+        return [load_recipe(out / f"seed-{seed}" / "recipe.yaml")["forest"]["seed"] for seed in (0, 1)]
+
+    assert seeds(runs) == [0, 1]
+    fixed = ["train.steps=1", "forest.n_trees=2", "forest.seed=7"]
+    assert seeds(finetune_seeds(RECIPE, archive, tmp_path / "a", [0, 1], **FOLDS, overrides=fixed)) == [7, 7]
 
 
 def odds(p: float) -> float:

@@ -128,7 +128,7 @@ def test_recipe_binds_every_part() -> None:
         ("method.parts.0.weight=true", "parts.0.weight"),
         ("method.parts=[]", "is empty"),
         ("method.parts=[{weight: 2}]", "has no name"),
-        ("method.parts=[{name: jepa}]", "makes no views"),
+        ("method.parts=[{name: jepa}]", "makes no views; take the section out$"),  # there is no recipe 'combined'
         ("method.parts=7", "parts"),
         ("method.partz=[]", "did you mean 'parts'"),
     ],
