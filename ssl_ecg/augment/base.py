@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -24,6 +26,14 @@ def check_signal(x: Tensor, lead_mask: Tensor | None = None) -> None:
     if lead_mask is not None and (lead_mask.shape != x.shape[:2] or lead_mask.dtype != torch.bool):
         problem = f"got shape {tuple(lead_mask.shape)} of {lead_mask.dtype} for strips {tuple(x.shape)}"
         raise SignalError("lead_mask", problem, "give bool as (batch, lead)")
+
+
+class Given(NamedTuple):
+    """What a transform knows of strips beside their samples, and where its draws come from; see `Transform.forward`."""
+
+    lead_mask: Tensor | None
+    lengths: Tensor | None
+    generator: torch.Generator | None
 
 
 class Transform(nn.Module):
@@ -105,21 +115,14 @@ class Transform(nn.Module):
             return x
         reuse = reuse and not x.requires_grad
         if len(rows) == len(x):
-            return self._change(x, lead_mask, lengths, generator, reuse)
-        mask, own = (None if given is None else given[rows.to(given.device)] for given in (lead_mask, lengths))
+            return self._change(x, Given(lead_mask, lengths, generator), reuse)
+        mask, own = (None if each is None else each[rows.to(each.device)] for each in (lead_mask, lengths))
         rows = rows.to(x.device)
         some = x.index_select(0, rows)
-        changed = self._change(some, mask, own, generator, not x.requires_grad)
+        changed = self._change(some, Given(mask, own, generator), not x.requires_grad)
         return x.index_copy_(0, rows, changed) if reuse else x.index_copy(0, rows, changed)
 
-    def _change(
-        self,
-        x: Tensor,
-        lead_mask: Tensor | None,
-        lengths: Tensor | None,
-        generator: torch.Generator | None,
-        reuse: bool,
-    ) -> Tensor:
+    def _change(self, x: Tensor, given: Given, reuse: bool) -> Tensor:
         """Change all strips of ``x``."""
         raise NotImplementedError
 

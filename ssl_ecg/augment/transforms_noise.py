@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ssl_ecg.augment.base import Transform
+from ssl_ecg.augment.base import Given, Transform
 from ssl_ecg.augment.draws import between, integers, normal, uniform
 from ssl_ecg.augment.functional_noise import (
     add_sources,
@@ -119,19 +119,12 @@ class BaselineWander(Noise):
         self.fs, self.band, self.waves = fs, (band[0], band[1]), waves
         self.amplitude = _amplitude("amplitude", amplitude)
 
-    def _change(
-        self,
-        x: Tensor,
-        lead_mask: Tensor | None,
-        lengths: Tensor | None,
-        generator: torch.Generator | None,
-        reuse: bool,
-    ) -> Tensor:
+    def _change(self, x: Tensor, given: Given, reuse: bool) -> Tensor:
         batch, leads, n_samples = x.shape
-        draw = uniform(batch, 2 * self.waves + 1, generator=generator)
-        weights = self._spread(normal(batch, self._sources(leads), self.waves, generator=generator))
+        draw = uniform(batch, 2 * self.waves + 1, generator=given.generator)
+        weights = self._spread(normal(batch, self._sources(leads), self.waves, generator=given.generator))
         rms = between(draw[:, -1], *self.amplitude) * self.strength
-        weights = weights_of_rms(weights, rms, source_power=0.5, lead_mask=lead_mask)
+        weights = weights_of_rms(weights, rms, source_power=0.5, lead_mask=given.lead_mask)
         frequency = between(draw[:, : self.waves], *self.band)
         waves = sinusoids(frequency, draw[:, self.waves : -1], self.fs, n_samples, device=x.device)
         return add_sources(x, weights, waves, reuse=reuse)
@@ -182,27 +175,20 @@ class Powerline(Noise):
         self.fs, self.mains, self.harmonics, self.drift = fs, usable, harmonics, drift
         self.amplitude = _amplitude("amplitude", amplitude)
 
-    def _change(
-        self,
-        x: Tensor,
-        lead_mask: Tensor | None,
-        lengths: Tensor | None,
-        generator: torch.Generator | None,
-        reuse: bool,
-    ) -> Tensor:
+    def _change(self, x: Tensor, given: Given, reuse: bool) -> Tensor:
         batch, leads, n_samples = x.shape
         sources = self._sources(leads)
-        draw = uniform(batch, 3 + self.harmonics, generator=generator)
+        draw = uniform(batch, 3 + self.harmonics, generator=given.generator)
         mains = torch.tensor(self.mains)[integers(draw[:, 0], len(self.mains))]
         order = torch.arange(1.0, self.harmonics + 1)
         frequency = (mains + between(draw[:, 1], -self.drift, self.drift)).unsqueeze(1) * order
         size = torch.where(order > 1, draw[:, 3:] / order, 1.0) * (frequency < 0.5 * self.fs)
         rows = sources if self.per_lead else 1
-        phase = uniform(batch, rows, self.harmonics, generator=generator) * (2.0 * torch.pi)
-        pattern = normal(batch, sources, 1, generator=generator) * size.unsqueeze(1)
+        phase = uniform(batch, rows, self.harmonics, generator=given.generator) * (2.0 * torch.pi)
+        pattern = normal(batch, sources, 1, generator=given.generator) * size.unsqueeze(1)
         weights = self._spread(torch.cat([pattern * phase.cos(), pattern * phase.sin()], 2))
         rms = between(draw[:, 2], *self.amplitude) * self.strength
-        weights = weights_of_rms(weights, rms, source_power=0.5, lead_mask=lead_mask)
+        weights = weights_of_rms(weights, rms, source_power=0.5, lead_mask=given.lead_mask)
         quarter = torch.tensor([0.0, 0.25]).repeat_interleave(self.harmonics).expand(batch, -1)
         waves = sinusoids(frequency.repeat(1, 2), quarter, self.fs, n_samples, device=x.device)
         return add_sources(x, weights, waves, reuse=reuse)
@@ -257,21 +243,14 @@ class EMG(Noise):
         noise = band_noise(bank_samples, fs, *self.band, generator=seeded)
         self.register_buffer("bank", noise.unsqueeze(0), persistent=False)
 
-    def _change(
-        self,
-        x: Tensor,
-        lead_mask: Tensor | None,
-        lengths: Tensor | None,
-        generator: torch.Generator | None,
-        reuse: bool,
-    ) -> Tensor:
+    def _change(self, x: Tensor, given: Given, reuse: bool) -> Tensor:
         batch, leads, n_samples = x.shape
         sources = self._sources(leads)
-        draw = uniform(batch, sources + 1, generator=generator)
-        size = normal(batch, sources, generator=generator)
+        draw = uniform(batch, sources + 1, generator=given.generator)
+        size = normal(batch, sources, generator=given.generator)
         weights = self._spread(torch.diag_embed(size))
         rms = between(draw[:, -1], *self.amplitude) * self.strength
-        weights = weights_of_rms(weights, rms, source_power=1.0, lead_mask=lead_mask)
+        weights = weights_of_rms(weights, rms, source_power=1.0, lead_mask=given.lead_mask)
         start = integers(draw[:, :-1], max(self.bank.shape[1] - n_samples, 0) + 1)
         rows = bank_rows(self.bank, torch.zeros_like(start), start, n_samples)
         return add_sources(x, weights, rows, reuse=reuse)

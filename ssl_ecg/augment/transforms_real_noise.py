@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ssl_ecg.augment.base import Given
 from ssl_ecg.augment.draws import between, integers, normal, uniform
 from ssl_ecg.augment.functional_noise import (
     add_sources,
@@ -85,30 +86,24 @@ class RealNoise(Noise):
         self.fs, self.snr = fs, (snr[0], snr[1])
         self.register_buffer("bank", read_noise(noise, fs, part=part, band=band), persistent=False)
 
-    def _change(
-        self,
-        x: Tensor,
-        lead_mask: Tensor | None,
-        lengths: Tensor | None,
-        generator: torch.Generator | None,
-        reuse: bool,
-    ) -> Tensor:
+    def _change(self, x: Tensor, given: Given, reuse: bool) -> Tensor:
         batch, leads, n_samples = x.shape
         sources = self._sources(leads)
-        draw = uniform(2, batch, sources, generator=generator)
-        snr = between(uniform(batch, generator=generator), *self.snr).to(x.device)
+        draw = uniform(2, batch, sources, generator=given.generator)
+        snr = between(uniform(batch, generator=given.generator), *self.snr).to(x.device)
         row = integers(draw[0], self.bank.shape[0])
         start = integers(draw[1], max(self.bank.shape[1] - n_samples, 0) + 1)
         rows = bank_rows(self.bank, row, start, n_samples).to(x.device, x.dtype)
-        rows = rows - time_mean(rows, lengths).unsqueeze(-1)
-        weights = self._spread(torch.diag_embed(normal(batch, sources, generator=generator)))
-        if lead_mask is not None:
-            weights = weights * lead_mask.to(weights.device).unsqueeze(-1)
+        rows = rows - time_mean(rows, given.lengths).unsqueeze(-1)
+        weights = self._spread(torch.diag_embed(normal(batch, sources, generator=given.generator)))
+        if given.lead_mask is not None:
+            weights = weights * given.lead_mask.to(weights.device).unsqueeze(-1)
         weights = weights.to(x.device, x.dtype)
-        power = mixed_power(weights, rows, lengths)
+        power = mixed_power(weights, rows, given.lengths)
         if self.per_lead:
-            gain = gain_for_snr(lead_variance(x, lengths), power, snr.unsqueeze(1)).unsqueeze(-1)
+            gain = gain_for_snr(lead_variance(x, given.lengths), power, snr.unsqueeze(1)).unsqueeze(-1)
         else:
-            present = leads if lead_mask is None else lead_mask.to(x.device).sum(1).clamp(min=1)
-            gain = gain_for_snr(signal_power(x, lead_mask, lengths), power.sum(1) / present, snr).view(-1, 1, 1)
+            present = leads if given.lead_mask is None else given.lead_mask.to(x.device).sum(1).clamp(min=1)
+            signal = signal_power(x, given.lead_mask, given.lengths)
+            gain = gain_for_snr(signal, power.sum(1) / present, snr).view(-1, 1, 1)
         return add_sources(x, weights * (gain * self.strength), rows, reuse=reuse)

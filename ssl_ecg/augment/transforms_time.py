@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ssl_ecg.augment.base import Transform
+from ssl_ecg.augment.base import Given, Transform
 from ssl_ecg.augment.draws import between, factor, integers, uniform
 from ssl_ecg.augment.functional import (
     band_response,
@@ -74,18 +74,11 @@ class TimeMask(Transform):
         self.keeps_lead_relations = not per_lead
         self.time_only = not per_lead
 
-    def _change(
-        self,
-        x: Tensor,
-        lead_mask: Tensor | None,
-        lengths: Tensor | None,
-        generator: torch.Generator | None,
-        reuse: bool,
-    ) -> Tensor:
+    def _change(self, x: Tensor, given: Given, reuse: bool) -> Tensor:
         batch, leads, n_samples = x.shape
         rows = leads if self.per_lead else 1
-        draw = uniform(2, batch, rows, self.spans, generator=generator)
-        recorded = recorded_samples(x, lengths).view(-1, 1, 1)
+        draw = uniform(2, batch, rows, self.spans, generator=given.generator)
+        recorded = recorded_samples(x, given.lengths).view(-1, 1, 1)
         longest = (min(self.share * self.strength, 1.0) * recorded.double() / self.spans).float()
         # Rounded up, so that a strip chosen loses a sample at least; the sum stays within the share.
         length = torch.ceil(draw[0] * longest).clamp_(min=longest.clamp(max=1.0), max=longest).long()
@@ -131,17 +124,10 @@ class TimeWarp(Transform):
         self.waves = waves
         self.interpolation: Interpolation = interpolation
 
-    def _change(
-        self,
-        x: Tensor,
-        lead_mask: Tensor | None,
-        lengths: Tensor | None,
-        generator: torch.Generator | None,
-        reuse: bool,
-    ) -> Tensor:
-        coefficients = between(uniform(len(x), self.waves, generator=generator), -1.0, 1.0)
-        position = warped_positions(coefficients, x.shape[-1], self.stretch * self.strength, lengths)
-        return sample_at(x, position, interpolation=self.interpolation, lengths=lengths)
+    def _change(self, x: Tensor, given: Given, reuse: bool) -> Tensor:
+        coefficients = between(uniform(len(x), self.waves, generator=given.generator), -1.0, 1.0)
+        position = warped_positions(coefficients, x.shape[-1], self.stretch * self.strength, given.lengths)
+        return sample_at(x, position, interpolation=self.interpolation, lengths=given.lengths)
 
 
 class Speed(Transform):
@@ -180,18 +166,11 @@ class Speed(Transform):
         self.largest = largest
         self.interpolation: Interpolation = interpolation
 
-    def _change(
-        self,
-        x: Tensor,
-        lead_mask: Tensor | None,
-        lengths: Tensor | None,
-        generator: torch.Generator | None,
-        reuse: bool,
-    ) -> Tensor:
-        speed = factor(uniform(len(x), generator=generator), self.largest**self.strength)
-        middle = 0.5 * (recorded_samples(x, lengths) - 1)
+    def _change(self, x: Tensor, given: Given, reuse: bool) -> Tensor:
+        speed = factor(uniform(len(x), generator=given.generator), self.largest**self.strength)
+        middle = 0.5 * (recorded_samples(x, given.lengths) - 1)
         position = stretched_positions(speed, middle * (1.0 - speed), x.shape[-1])
-        return sample_at(x, position, interpolation=self.interpolation, lengths=lengths)
+        return sample_at(x, position, interpolation=self.interpolation, lengths=given.lengths)
 
 
 class BandFilter(Transform):
@@ -239,19 +218,12 @@ class BandFilter(Transform):
             raise RecipeError("low", f"edges {low} and {high} Hz at fs = {fs}", "order them, above 0")
         self.fs, self.kinds, self.low, self.high, self.width = fs, tuple(kinds), low, high, width
 
-    def _change(
-        self,
-        x: Tensor,
-        lead_mask: Tensor | None,
-        lengths: Tensor | None,
-        generator: torch.Generator | None,
-        reuse: bool,
-    ) -> Tensor:
-        draw = uniform(4, len(x), generator=generator)
-        if lengths is None:
+    def _change(self, x: Tensor, given: Given, reuse: bool) -> Tensor:
+        draw = uniform(4, len(x), generator=given.generator)
+        if given.lengths is None:
             return filter_band(x, self._response(draw, x.shape[-1]))
         filtered = torch.zeros_like(x)
-        recorded = recorded_samples(x, lengths)
+        recorded = recorded_samples(x, given.lengths)
         for n_samples in set(recorded.tolist()) - {0}:  # strips of one length together
             of_it = recorded == n_samples
             rows = of_it.nonzero().squeeze(1).to(x.device)
