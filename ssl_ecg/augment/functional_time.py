@@ -98,7 +98,7 @@ def sample_at(
     # 32-bit indices halve the traffic; a batch of 2 ** 31 samples of time does not fit a machine.
     taps = torch.arange(weight.shape[-1], dtype=torch.int32, device=x.device)
     taps = taps - 1 if interpolation == "cubic" else taps
-    index = (floor.int().unsqueeze(-1) + taps).clamp_(min=0).minimum(last.clamp(min=0).unsqueeze(-1))
+    index = (floor.int().unsqueeze(-1) + taps).clamp_(max=last.unsqueeze(-1)).clamp_(min=0)
     index += torch.arange(batch, dtype=torch.int32, device=x.device).view(batch, 1, 1) * n_samples
     new = torch.nn.functional.embedding_bag(
         index.view(-1, len(taps)),

@@ -85,8 +85,6 @@ class CLOCS(nn.Module):
         """
         n = len(gate(batch, at_least=2))
         windows = [batch] if self.coding == "cmlc" else segments(batch)
-        for window in windows[1:]:
-            gate(window)
         x, lengths = _join([make_views(self.views, window, n_views=1) for window in windows])
         if self.coding != "cmsc":
             x = part_leads(x.view(-1, n, *x.shape[1:]), 2)
@@ -101,6 +99,11 @@ def segments(batch: Batch) -> list[Batch]:
 
     A strip that is shorter than the batch is halved where its recording is.
 
+    Raises
+    ------
+    SignalError
+        If the partner is not finite.
+
     Examples
     --------
     >>> halves = segments({"signal": torch.arange(8.0).view(1, 1, 8), "length": torch.tensor([6])})
@@ -109,7 +112,9 @@ def segments(batch: Batch) -> list[Batch]:
     """
     if "partner" in batch:
         names = {"signal": "partner", "lead_mask": "partner_mask", "length": "partner_length"}
-        return [batch, {name: batch[key] for name, key in names.items() if key in batch}]
+        partner = {name: batch[key] for name, key in names.items() if key in batch}
+        gate(partner)
+        return [batch, partner]
     signal = batch["signal"]
     length = max(1, signal.shape[-1] // 2)
     lengths = where_padded(batch.get("length"), signal.shape[-1])

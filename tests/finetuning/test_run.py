@@ -289,12 +289,8 @@ def test_what_cannot_be_is_named(archive: Archive, checkpoint: Path, tmp_path: P
     fails(CheckpointError, "no such checkpoint", checkpoint=tmp_path / "nothing")
     for override in ("encoder.pool=max", "encoder.name=s4", "data.scale=lead"):
         fails(RecipeError, "of the encoder of a checkpoint", checkpoint=checkpoint, overrides=[override])
-    repeated = [
-        "encoder.widths=[8, 16]",
-        "encoder.last_gamma=1",
-        "data.scale=record",
-        "forest=true",
-    ]  # as in the checkpoint's card
+    # as in the checkpoint's card
+    repeated = ["encoder.widths=[8, 16]", "encoder.last_gamma=1", "data.scale=record", "forest=true"]
     fails(LabelError, "cannot take 99", checkpoint=checkpoint, overrides=repeated, labels=99)
     other = prepare(
         [Record(np.ones((2, 500), np.float32), 50.0, ("I", "II"), "a")], tmp_path / "b", fs=50, leads="I,II",
