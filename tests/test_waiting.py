@@ -96,6 +96,7 @@ def test_a_killed_process_is_noticed(tmp_path: Path) -> None:
     process = multiprocessing.get_context("spawn").Process(target=_hang, args=(path,))
     process.start()
     while not list(tmp_path.iterdir()):
+        assert process.is_alive(), "the process ended before it began to write"
         time.sleep(0.01)
     process.kill()
     process.join()
